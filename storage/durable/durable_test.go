@@ -1,0 +1,112 @@
+package durable
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+var errFault = errors.New("injected")
+
+// TestWriteFileFailsBothWays fails each step of WriteFile before it happened and
+// after it happened: the file must hold the old content or the new, whole.
+func TestWriteFileFailsBothWays(t *testing.T) {
+	for _, step := range []Step{StepWrite, StepSync, StepRename, StepSyncDir} {
+		for _, done := range []bool{false, true} {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "state")
+			if err := (&Disk{}).WriteFile(path, []byte("old"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			hit := 0
+			disk := &Disk{Fault: func(s Step, _ string, d bool) error {
+				if s == step && d == done {
+					hit++
+					return errFault
+				}
+				return nil
+			}}
+			err := disk.WriteFile(path, []byte("new content"), 0o600)
+			if !errors.Is(err, errFault) || hit != 1 {
+				t.Errorf("%s done=%v: error %v, hit %d times", step, done, err, hit)
+			}
+			got, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			renamed := step == StepSyncDir || step == StepRename && done
+			if want := map[bool]string{false: "old", true: "new content"}[renamed]; string(got) != want {
+				t.Errorf("%s done=%v: the file holds %q, want %q", step, done, got, want)
+			}
+			if err := (&Disk{}).WriteFile(path, []byte("later"), 0o600); err != nil {
+				t.Errorf("%s done=%v: a later write fails: %v", step, done, err)
+			}
+			names, err := os.ReadDir(dir)
+			if err != nil || len(names) != 1 {
+				t.Errorf("%s done=%v: left behind %v (%v)", step, done, names, err)
+			}
+		}
+	}
+}
+
+func TestPublishIsSynced(t *testing.T) {
+	dir := t.TempDir()
+	from, to := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+	if err := os.WriteFile(from, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var steps []Step
+	disk := &Disk{Fault: func(s Step, _ string, done bool) error {
+		if done {
+			steps = append(steps, s)
+		}
+		return nil
+	}}
+	if err := disk.Publish(from, to); err != nil {
+		t.Fatal(err)
+	}
+	if len(steps) != 2 || steps[0] != StepRename || steps[1] != StepSyncDir {
+		t.Errorf("steps %v, want rename, then sync of the directory", steps)
+	}
+}
+
+func TestMkdirAll(t *testing.T) {
+	dir := t.TempDir()
+	var disk Disk
+	deep := filepath.Join(dir, "a", "b", "c")
+	for range 2 {
+		if err := disk.MkdirAll(deep, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := disk.MkdirAll(filepath.Join(dir, "file"), 0o755); err == nil {
+		t.Error("a file in the way is not noticed")
+	}
+}
+
+func TestRemoveTwice(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var disk Disk
+	for range 2 {
+		if err := disk.Remove(path); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestFree(t *testing.T) {
+	free, err := Free(t.TempDir())
+	if err != nil || free <= 0 {
+		t.Errorf("free space %d, %v", free, err)
+	}
+	if _, err := Free("/does/not/exist"); err == nil {
+		t.Error("a folder that is not there has free space")
+	}
+}
