@@ -1,0 +1,319 @@
+package blob
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"cheeseboard/storage/pypi"
+)
+
+// state is the file beside a partial. It is made durable only after the bytes
+// that it speaks of.
+type state struct {
+	Version   int    `json:"version"`
+	Size      int64  `json:"size"`      // as the index states it; -1 unknown
+	Synced    int64  `json:"synced"`    // bytes that were durable when this was written
+	Hash      []byte `json:"hash"`      // state of SHA-256 after Synced bytes
+	Validator string `json:"validator"` // strong ETag of the upstream, for If-Range
+	BootID    string `json:"boot"`      // boot in which this was written
+	Note      []byte `json:"note"`      // the owner's
+}
+
+const stateVersion = 1
+
+// Partial is a blob that is still arriving. Its methods are for one goroutine at
+// a time; others read along through a file of their own (Follow).
+type Partial struct {
+	dir    *Dir
+	digest pypi.Digest
+	state  state
+	file   *os.File
+	hash   hash.Hash
+	offset int64 // bytes in file and in hash
+	failed error // a write failed half-way: the file and the hash may differ
+}
+
+// Begin opens the partial of a digest, new or where it stopped. size may be
+// pypi.SizeUnknown. The note is kept beside the partial and is what Unsettled
+// gives back. ErrBusy when another writer has it, ErrExists when the blob is
+// already whole.
+func (d *Dir) Begin(digest pypi.Digest, size int64, note []byte) (_ *Partial, err error) {
+	d.mu.Lock()
+	busy := d.open[digest]
+	d.open[digest] = true
+	d.mu.Unlock()
+	if busy {
+		return nil, fmt.Errorf("begin blob %s: %w", digest, ErrBusy)
+	}
+	p := &Partial{dir: d, digest: digest, hash: sha256.New()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("begin blob %s: %w", digest, err), p.release())
+		}
+	}()
+	p.state = state{Version: stateVersion, Size: size, Note: note}
+	if _, err = os.Stat(d.path(digest)); err == nil {
+		return nil, ErrExists
+	}
+	if p.file, err = d.openPart(digest); err != nil {
+		return nil, err
+	}
+	if err = p.resume(); err != nil {
+		d.log.Warn("partial starts again", "digest", digest.String(), "reason", err)
+		if err = p.truncate(); err != nil {
+			return nil, err
+		}
+	}
+	// The state must be there before the blob can get its name: it is what
+	// recovery goes by. Here it is written plainly; Finish makes it durable.
+	p.state.Size, p.state.Note, p.state.BootID = size, note, d.bootID
+	return p, p.writeState(false)
+}
+
+func (d *Dir) openPart(digest pypi.Digest) (*os.File, error) {
+	path := d.partPath(digest)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if errors.Is(err, fs.ErrPermission) {
+		// Finish had made it read-only when it was cut off.
+		if err := os.Chmod(path, 0o644); err != nil {
+			return nil, err
+		}
+		f, err = os.OpenFile(path, os.O_RDWR, 0o644)
+	}
+	return f, err
+}
+
+// resume takes up what an earlier run left. An error means: start from zero.
+func (p *Partial) resume() error {
+	info, err := p.file.Stat()
+	if err != nil {
+		return err
+	}
+	raw, err := os.ReadFile(p.dir.statePath(p.digest))
+	if errors.Is(err, fs.ErrNotExist) {
+		if info.Size() == 0 {
+			return nil
+		}
+		return errors.New("its state file is missing")
+	}
+	if err != nil {
+		return err
+	}
+	var old state
+	if err := json.Unmarshal(raw, &old); err != nil {
+		return fmt.Errorf("read its state: %w", err)
+	}
+	if old.Version != stateVersion {
+		return fmt.Errorf("its state has version %d, not %d", old.Version, stateVersion)
+	}
+	if old.Synced < 0 || info.Size() < old.Synced {
+		return fmt.Errorf("%d bytes are left of %d", info.Size(), old.Synced)
+	}
+	if old.Synced > 0 {
+		um, ok := p.hash.(encoding.BinaryUnmarshaler)
+		if !ok {
+			return errors.New("this build cannot take up a hash state")
+		}
+		if err := um.UnmarshalBinary(old.Hash); err != nil {
+			return fmt.Errorf("take up its hash state: %w", err)
+		}
+	}
+	p.offset, p.state.Synced, p.state.Hash, p.state.Validator = old.Synced, old.Synced, old.Hash, old.Validator
+	// Bytes behind the synced ones are whole if only the program ended: the
+	// kernel has them. After another boot they may be anything.
+	if old.BootID == "" || old.BootID != p.dir.bootID {
+		return p.file.Truncate(p.offset)
+	}
+	n, err := io.Copy(p.hash, io.NewSectionReader(p.file, p.offset, info.Size()-p.offset))
+	p.offset += n
+	return err
+}
+
+func (p *Partial) truncate() error {
+	p.hash.Reset()
+	p.offset, p.failed = 0, nil
+	p.state.Synced, p.state.Hash, p.state.Validator = 0, nil, ""
+	return p.file.Truncate(0)
+}
+
+func (p *Partial) writeState(durably bool) error {
+	raw, err := json.Marshal(p.state)
+	if err != nil {
+		return err
+	}
+	path := p.dir.statePath(p.digest)
+	if durably {
+		return p.dir.disk.WriteFile(path, raw, 0o644)
+	}
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, raw) {
+		return nil
+	}
+	return os.WriteFile(path, raw, 0o644)
+}
+
+// Digest is what the bytes must have in the end.
+func (p *Partial) Digest() pypi.Digest { return p.digest }
+
+// Size is the length that the index states, or pypi.SizeUnknown.
+func (p *Partial) Size() int64 { return p.state.Size }
+
+// Offset is the number of bytes that are here: where a download goes on.
+func (p *Partial) Offset() int64 { return p.offset }
+
+// Validator is the ETag that the upstream gave with the bytes that are here.
+func (p *Partial) Validator() string { return p.state.Validator }
+
+// SetValidator notes the ETag of the bytes that follow. It is made durable
+// together with them.
+func (p *Partial) SetValidator(etag string) { p.state.Validator = etag }
+
+// Write appends. It refuses bytes beyond the stated size with ErrTooLong and
+// syncs on its own as the options say. When it fails for another reason (a full
+// disk), what it counted is kept and the rest is cut off.
+func (p *Partial) Write(b []byte) (int, error) {
+	if p.failed != nil {
+		return 0, p.failed
+	}
+	if p.state.Size >= 0 && int64(len(b)) > p.state.Size-p.offset {
+		return 0, fmt.Errorf("write blob %s: %w", p.digest, ErrTooLong)
+	}
+	n, err := p.file.WriteAt(b, p.offset)
+	p.hash.Write(b[:n]) // never fails, as hash.Hash says
+	p.offset += int64(n)
+	if err != nil {
+		// n bytes are in both; a torn remainder must not be taken for bytes.
+		p.failed = p.file.Truncate(p.offset)
+		return n, fmt.Errorf("write blob %s: %w", p.digest, err)
+	}
+	if p.offset-p.state.Synced >= p.dir.syncEvery {
+		if err := p.Sync(); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// Sync makes all bytes so far durable, then the state that speaks of them.
+func (p *Partial) Sync() error {
+	if p.offset == p.state.Synced {
+		return nil
+	}
+	if err := p.dir.disk.Sync(p.file); err != nil {
+		return fmt.Errorf("sync blob %s: %w", p.digest, err)
+	}
+	m, ok := p.hash.(encoding.BinaryMarshaler)
+	if !ok {
+		return fmt.Errorf("sync blob %s: this build cannot save a hash state", p.digest)
+	}
+	h, err := m.MarshalBinary()
+	if err != nil {
+		return fmt.Errorf("sync blob %s: %w", p.digest, err)
+	}
+	p.state.Synced, p.state.Hash = p.offset, h
+	if err := p.writeState(true); err != nil {
+		return fmt.Errorf("sync blob %s: %w", p.digest, err)
+	}
+	return nil
+}
+
+// Reset throws the bytes away; the download starts from zero.
+func (p *Partial) Reset() error {
+	if err := p.truncate(); err != nil {
+		return fmt.Errorf("reset blob %s: %w", p.digest, err)
+	}
+	return p.writeState(false)
+}
+
+// Follow opens the growing bytes for a reader of its own. The file stays
+// readable after Finish, since the bytes are the blob's; after Reset or a
+// mismatch what it shows is void, and whoever shares it out must say so.
+func (p *Partial) Follow() (*os.File, error) { return os.Open(p.dir.partPath(p.digest)) }
+
+// Finish checks length and digest and gives the blob its final name. On nil the
+// blob is durable, and its state file waits for Settle. A *MismatchError means
+// that the bytes were wrong; they lie in the quarantine and the next Begin
+// starts from zero. Either way the partial is closed, except after other errors.
+func (p *Partial) Finish() (int64, error) {
+	var got pypi.Digest
+	p.hash.Sum(got[:0])
+	if got != p.digest || p.state.Size >= 0 && p.state.Size != p.offset {
+		bad := &MismatchError{Want: p.digest, Got: got, WantSize: p.state.Size, GotSize: p.offset}
+		aside := filepath.Join(p.dir.quarantine, p.digest.String()+".part")
+		return 0, errors.Join(bad,
+			p.dir.disk.Publish(p.dir.partPath(p.digest), aside),
+			p.dir.disk.Remove(p.dir.statePath(p.digest)),
+			p.release())
+	}
+	if err := p.publish(); err != nil {
+		return 0, fmt.Errorf("finish blob %s: %w", p.digest, err)
+	}
+	return p.offset, p.release()
+}
+
+func (p *Partial) publish() error {
+	disk := p.dir.disk
+	if err := disk.Sync(p.file); err != nil {
+		return err
+	}
+	if err := p.file.Chmod(0o444); err != nil {
+		return err
+	}
+	if err := p.syncState(); err != nil {
+		return err
+	}
+	final := p.dir.path(p.digest)
+	if err := disk.MkdirAll(filepath.Dir(final), 0o755); err != nil {
+		return err
+	}
+	return disk.Publish(p.dir.partPath(p.digest), final)
+}
+
+// syncState makes durable that this blob is about to get its name.
+func (p *Partial) syncState() error {
+	f, err := os.Open(p.dir.statePath(p.digest))
+	if err != nil {
+		return err
+	}
+	return errors.Join(p.dir.disk.Sync(f), f.Close())
+}
+
+// Close keeps what has arrived for the next Begin and makes it durable.
+func (p *Partial) Close() error {
+	if p.file == nil {
+		return nil
+	}
+	var err error
+	if p.failed == nil {
+		err = p.Sync()
+	}
+	return errors.Join(err, p.release())
+}
+
+// Discard closes the partial and removes it.
+func (p *Partial) Discard() error {
+	return errors.Join(
+		p.dir.disk.Remove(p.dir.partPath(p.digest)),
+		p.dir.disk.Remove(p.dir.statePath(p.digest)),
+		p.release())
+}
+
+func (p *Partial) release() error {
+	p.dir.mu.Lock()
+	delete(p.dir.open, p.digest)
+	p.dir.mu.Unlock()
+	if p.file == nil {
+		return nil
+	}
+	f := p.file
+	p.file = nil
+	return f.Close()
+}

@@ -1,0 +1,147 @@
+package blob
+
+import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"cheeseboard/storage/pypi"
+)
+
+// Unsettled is a blob that has its final name, but of which the owner has not
+// said that it is recorded.
+type Unsettled struct {
+	Digest pypi.Digest
+	Size   int64
+	Note   []byte // what was given to Begin
+}
+
+// Settle says that a finished blob is recorded: its state file goes.
+func (d *Dir) Settle(digest pypi.Digest) error {
+	return d.disk.Remove(d.statePath(digest))
+}
+
+// Unsettled lists the finished blobs that a cut left unrecorded, and clears away
+// what belongs to nothing: states without bytes, bytes without a state, files
+// that were half written, and partials that nobody has touched since before
+// `expire`. It must not run while partials are open.
+func (d *Dir) Unsettled(expire time.Time) ([]Unsettled, error) {
+	entries, err := os.ReadDir(d.partials)
+	if err != nil {
+		return nil, fmt.Errorf("list partials: %w", err)
+	}
+	names := make(map[string]fs.DirEntry, len(entries))
+	for _, e := range entries {
+		names[e.Name()] = e
+	}
+	var found []Unsettled
+	for _, e := range entries {
+		stem, isState := strings.CutSuffix(e.Name(), ".state")
+		if !isState {
+			if err := d.clearPart(e, names); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		digest, err := pypi.ParseDigest(stem)
+		if err != nil {
+			continue // not ours: verify names it
+		}
+		size, err := d.Size(digest)
+		if err == nil {
+			note, err := d.note(digest)
+			if err != nil {
+				d.log.Warn("a finished blob has no readable note", "digest", stem, "reason", err)
+			}
+			found = append(found, Unsettled{Digest: digest, Size: size, Note: note})
+			if err := d.disk.Remove(d.partPath(digest)); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		part, growing := names[stem+".part"]
+		if growing {
+			info, err := part.Info()
+			growing = err == nil && info.ModTime().After(expire)
+		}
+		if !growing {
+			if err := d.Forget(digest); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return found, nil
+}
+
+// clearPart removes a file of the partials' folder that is not a state, if no
+// state speaks of it.
+func (d *Dir) clearPart(e fs.DirEntry, names map[string]fs.DirEntry) error {
+	stem, isPart := strings.CutSuffix(e.Name(), ".part")
+	if _, has := names[stem+".state"]; isPart && has {
+		return nil
+	}
+	if !isPart && !strings.HasSuffix(e.Name(), ".new") {
+		return nil // not ours: verify names it
+	}
+	return d.disk.Remove(filepath.Join(d.partials, e.Name()))
+}
+
+// Forget removes the partial of a digest that nobody wants any more.
+func (d *Dir) Forget(digest pypi.Digest) error {
+	if err := d.disk.Remove(d.partPath(digest)); err != nil {
+		return err
+	}
+	return d.disk.Remove(d.statePath(digest))
+}
+
+func (d *Dir) note(digest pypi.Digest) ([]byte, error) {
+	raw, err := os.ReadFile(d.statePath(digest))
+	if err != nil {
+		return nil, err
+	}
+	var s state
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return nil, err
+	}
+	return s.Note, nil
+}
+
+// Waiting is one partial on disk, for people.
+type Waiting struct {
+	Digest pypi.Digest
+	Have   int64 // bytes that are here
+	Size   int64 // bytes in all; pypi.SizeUnknown
+}
+
+// Waiting lists the partials that a later Begin will go on with.
+func (d *Dir) Waiting() ([]Waiting, error) {
+	entries, err := os.ReadDir(d.partials)
+	if err != nil {
+		return nil, fmt.Errorf("list partials: %w", err)
+	}
+	var list []Waiting
+	for _, e := range entries {
+		stem, isPart := strings.CutSuffix(e.Name(), ".part")
+		digest, err := pypi.ParseDigest(stem)
+		if !isPart || err != nil {
+			continue
+		}
+		info, err := e.Info()
+		if err != nil {
+			continue // finished meanwhile
+		}
+		w := Waiting{Digest: digest, Have: info.Size(), Size: pypi.SizeUnknown}
+		if raw, err := os.ReadFile(d.statePath(digest)); err == nil {
+			var s state
+			if json.Unmarshal(raw, &s) == nil {
+				w.Size = s.Size
+			}
+		}
+		list = append(list, w)
+	}
+	return list, nil
+}
