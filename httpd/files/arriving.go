@@ -1,0 +1,78 @@
+package files
+
+import (
+	"errors"
+	"io"
+)
+
+// arriving stands before a reader whose bytes may fail to come. It remembers
+// the failure, which http.ServeContent swallows, and it holds the last bytes
+// back until the reader has said that they are the end: a reader that finds out
+// at the very end that the digest is wrong still stops the answer from being
+// complete.
+type arriving struct {
+	reader io.ReadSeeker
+	size   int64
+	at     int64
+	err    error // the first failure; sticky
+}
+
+// Read implements io.Reader. Bytes that come together with a failure are dropped.
+func (a *arriving) Read(p []byte) (int, error) {
+	if a.err != nil {
+		return 0, a.err
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	n, err := a.reader.Read(p)
+	if err != nil && err != io.EOF {
+		return 0, a.fail(err)
+	}
+	a.at += int64(n)
+	switch {
+	case a.at > a.size:
+		return 0, a.fail(errors.New("more bytes came than the file has"))
+	case a.at == a.size && n > 0 && err == nil:
+		if err := a.confirmEnd(); err != nil {
+			return 0, a.fail(err)
+		}
+	case a.at < a.size && err == io.EOF:
+		return 0, a.fail(io.ErrUnexpectedEOF)
+	}
+	return n, err
+}
+
+// confirmEnd reads on until the reader says that there is no more.
+func (a *arriving) confirmEnd() error {
+	var one [1]byte
+	for range 100 {
+		n, err := a.reader.Read(one[:])
+		switch {
+		case n > 0:
+			return errors.New("more bytes came than the file has")
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+	return io.ErrNoProgress
+}
+
+// Seek implements io.Seeker.
+func (a *arriving) Seek(offset int64, whence int) (int64, error) {
+	at, err := a.reader.Seek(offset, whence)
+	if err != nil {
+		return at, a.fail(err)
+	}
+	a.at = at
+	return at, nil
+}
+
+func (a *arriving) fail(err error) error {
+	if a.err == nil {
+		a.err = err
+	}
+	return err
+}
