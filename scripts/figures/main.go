@@ -1,0 +1,70 @@
+// Command figures runs the Go benchmarks of the packages that are named, and
+// prints what they measured: first a table for people, then one `key: value`
+// line per figure for programs. Keys are in snake case and end with the unit,
+// as in `put_commit_1mb_us: 812.4`; times are always microseconds. Progress and
+// errors go to the standard error output.
+//
+// Figures are medians. With -short each benchmark runs once and briefly, and
+// all of them have to fit into the budget of time; what did not is named, and
+// the exit status is 1.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"text/tabwriter"
+	"time"
+)
+
+func main() {
+	short := flag.Bool("short", false, "one brief run of each benchmark instead of several")
+	match := flag.String("match", ".", "run only benchmarks whose name matches this regular `expression`")
+	budget := flag.Duration("budget", 0, "stop after this `time` of measuring (default 40s with -short, else 30m)")
+	flag.Parse()
+
+	effort := effort{benchtime: "1s", count: 5, budget: 30 * time.Minute}
+	if *short {
+		effort.benchtime, effort.count, effort.budget = "100ms", 1, 40*time.Second
+	}
+	if *budget > 0 {
+		effort.budget = *budget
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	measured, err := measure(ctx, effort, *match, flag.Args())
+	if printErr := report(os.Stdout, figures(measured)); err == nil {
+		err = printErr
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// report prints the table and the lines.
+func report(w io.Writer, figures []figure) error {
+	if len(figures) == 0 {
+		return nil
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(table, "benchmark\tmedian\tunit\truns\tspread\n")
+	for _, f := range figures {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%.0f %%\n", f.title(), f.number(), f.unit, f.runs, 100*f.spread)
+	}
+	if err := table.Flush(); err != nil {
+		return fmt.Errorf("print the table: %w", err)
+	}
+	fmt.Fprintf(w, "\nmeasured on %s/%s with %d processors, %s\n\n", runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), runtime.Version())
+	for _, f := range figures {
+		if _, err := fmt.Fprintf(w, "%s: %s\n", f.key, f.number()); err != nil {
+			return fmt.Errorf("print the figures: %w", err)
+		}
+	}
+	return nil
+}
