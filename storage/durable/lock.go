@@ -1,0 +1,53 @@
+package durable
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// LockedError says that another process holds a lock.
+type LockedError struct {
+	Path string
+	PID  int // of the holder; 0 where it is not known
+}
+
+func (e *LockedError) Error() string {
+	if e.PID == 0 {
+		return fmt.Sprintf("lock %s: another process holds it", e.Path)
+	}
+	return fmt.Sprintf("lock %s: process %d holds it", e.Path, e.PID)
+}
+
+// Lock takes the exclusive lock that the file at path stands for, and writes
+// this process's number into it. The kernel gives it free when the process ends,
+// however it ends. A *LockedError when another process has it.
+func Lock(path string) (unlock func() error, err error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		held := &LockedError{Path: path}
+		if raw, err := os.ReadFile(path); err == nil {
+			if pid, err := strconv.Atoi(strings.TrimSpace(string(raw))); err == nil {
+				held.PID = pid
+			}
+		}
+		return nil, errors.Join(held, f.Close())
+	}
+	if err == nil {
+		err = f.Truncate(0)
+	}
+	if err == nil {
+		_, err = fmt.Fprintf(f, "%d\n", os.Getpid())
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
+	}
+	return f.Close, nil
+}

@@ -1,0 +1,210 @@
+// Package meta keeps what the box knows in Badger: project pages, which blobs
+// are here and why, and how the last look at each upstream page went. It is the
+// only package that imports Badger.
+//
+// Keys (see ../FORMAT.md for the values):
+//
+//	p/NAME          head of a project page, with up to 64 files inline
+//	c/NAME\0IDXGEN  further files of it, up to 64 each; IDX and GEN are 4 bytes
+//	n/NAME          its serial: cheap listing; Badger's version of it is the generation
+//	r/NAME\0DIGEST  a blob that is here for this project
+//	b/DIGEST\0NAME  the same from the blob's side
+//	d/DIGEST        a blob that nothing names any more and whose bytes must go
+//	s/NAME          the state of following the upstream's page
+//	k/KEY           small values of other parts
+//
+// There is one writer at a time; readers see a snapshot.
+package meta
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"unsafe"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+	"github.com/dgraph-io/ristretto/v2/z"
+	"github.com/klauspost/compress/zstd"
+
+	"cheeseboard/storage/durable"
+)
+
+// Errors that callers tell apart with errors.Is.
+var (
+	// ErrLocked: another process has the store open.
+	ErrLocked = errors.New("another cheeseboard has this folder open")
+	// ErrUnsafeBuild: this program would lose data on this machine.
+	ErrUnsafeBuild = errors.New("this build would lose data on a 32-bit machine: use one made by scripts/build")
+	// ErrFull: the space that must stay free would be used.
+	ErrFull = errors.New("the disk is full")
+	// ErrDamaged: what is on disk cannot be what was written.
+	ErrDamaged = errors.New("the metadata is damaged")
+)
+
+// Floor is the free space in bytes below which nothing is written any more.
+// Badger writes through memory maps of sparse files; on a full disk such a
+// write ends the process, so it must never come to that.
+const Floor = 16 << 20
+
+// Options are the settings of a DB; the zero value is the default of each.
+type Options struct {
+	Log *slog.Logger // nil: nothing is logged
+	// Free tells the free bytes of the file system; nil: it is asked. For tests.
+	Free func(path string) (int64, error)
+}
+
+// DB is the open metadata. It is safe for concurrent use.
+type DB struct {
+	dir  string
+	db   *badger.DB
+	free func(string) (int64, error)
+	enc  *zstd.Encoder
+	dec  *zstd.Decoder
+
+	// mu makes read-change-write steps one at a time: conflict detection costs
+	// memory and is off.
+	mu sync.Mutex
+}
+
+// Open opens the metadata in dir, which is made where it is missing. The caller
+// holds the lock of the data folder: files that a kill left behind are removed
+// before Badger's own lock is taken. Errors: ErrLocked, ErrUnsafeBuild, ErrFull,
+// ErrDamaged, and those of the file system.
+func Open(dir string, opts Options) (*DB, error) {
+	if err := checkAllocator(); err != nil {
+		return nil, err
+	}
+	log := opts.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	d := &DB{dir: dir, free: opts.Free}
+	if d.free == nil {
+		d.free = durable.Free
+	}
+	if err := (&durable.Disk{}).MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	if err := d.checkSpace(); err != nil {
+		return nil, err
+	}
+	if err := precheck(dir); err != nil {
+		return nil, err
+	}
+	var err error
+	if d.db, err = openGuarded(badgerOptions(dir, log)); err != nil {
+		return nil, err
+	}
+	if d.enc, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(256<<10)); err != nil {
+		return nil, errors.Join(err, d.db.Close())
+	}
+	if d.dec, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxRecord)); err != nil {
+		return nil, errors.Join(err, d.db.Close())
+	}
+	return d, nil
+}
+
+// Close writes out what is in memory and gives the folder free.
+func (d *DB) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.dec.Close()
+	err := d.enc.Close()
+	return errors.Join(err, d.db.Close())
+}
+
+// badgerOptions are those that were measured to fit a small board.
+func badgerOptions(dir string, log *slog.Logger) badger.Options {
+	o := badger.DefaultOptions(dir)
+	o.SyncWrites = true // db.Sync is no barrier: it skips rotated memtables
+	o.Logger = badgerLog{log}
+	o.MemTableSize = 4 << 20
+	o.NumMemtables = 2
+	o.BaseTableSize = 4 << 20
+	o.TableSizeMultiplier = 1
+	o.BaseLevelSize = 32 << 20
+	o.NumLevelZeroTables = 8
+	o.NumLevelZeroTablesStall = 16
+	o.NumCompactors = 2
+	o.BlockSize = 16 << 10
+	o.Compression = options.None
+	o.BlockCacheSize = 0
+	o.IndexCacheSize = 0
+	o.ValueThreshold = 512 << 10  // nothing of ours is larger: the value log stays empty
+	o.ValueLogFileSize = 16 << 20 // is mapped at twice its size
+	o.DetectConflicts = false
+	o.MetricsEnabled = false
+	o.ChecksumVerificationMode = options.OnBlockRead
+	return o
+}
+
+// openGuarded turns Badger's panics over damaged files into an error.
+func openGuarded(o badger.Options) (db *badger.DB, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("open metadata in %s: %w: %v\n%s", o.Dir, ErrDamaged, r, debug.Stack())
+		}
+	}()
+	db, err = badger.Open(o)
+	switch {
+	case err == nil:
+		return db, nil
+	case strings.Contains(err.Error(), "Cannot acquire directory lock"):
+		return nil, fmt.Errorf("open metadata in %s: %w", o.Dir, ErrLocked)
+	case errors.Is(err, os.ErrPermission):
+		return nil, fmt.Errorf("open metadata in %s: %w", o.Dir, err)
+	}
+	return nil, damaged(o.Dir, err)
+}
+
+// checkAllocator looks for the fault by which Badger loses data silently where
+// an int has 32 bits: allocations that overlap once the first buffer is full.
+func checkAllocator() error {
+	a := z.NewAllocator(1024, "self-test")
+	defer a.Release()
+	type span struct{ from, to uintptr }
+	var spans []span
+	for range 200 {
+		b := a.Allocate(512)
+		from := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+		for _, s := range spans {
+			if from < s.to && s.from < from+512 {
+				return fmt.Errorf("open metadata: %w", ErrUnsafeBuild)
+			}
+		}
+		spans = append(spans, span{from, from + 512})
+	}
+	return nil
+}
+
+// checkSpace refuses to write when the disk is as good as full.
+func (d *DB) checkSpace() error {
+	free, err := d.free(d.dir)
+	if err != nil {
+		return err
+	}
+	if free < Floor {
+		return fmt.Errorf("write metadata: %w: %d MB free, %d MB must stay free; make room on the disk that holds %s", ErrFull, free>>20, Floor>>20, d.dir)
+	}
+	return nil
+}
+
+// badgerLog hands Badger's own messages on, its chatter as debug.
+type badgerLog struct{ log *slog.Logger }
+
+func (l badgerLog) Errorf(f string, a ...any) {
+	l.log.Error("badger", "message", trimmed(f, a))
+}
+
+func (l badgerLog) Warningf(f string, a ...any) {
+	l.log.Warn("badger", "message", trimmed(f, a))
+}
+func (l badgerLog) Infof(f string, a ...any)  { l.log.Debug("badger", "message", trimmed(f, a)) }
+func (l badgerLog) Debugf(f string, a ...any) { l.log.Debug("badger", "message", trimmed(f, a)) }
+
+func trimmed(f string, a []any) string { return strings.TrimSpace(fmt.Sprintf(f, a...)) }

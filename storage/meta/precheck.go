@@ -1,0 +1,126 @@
+package meta
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/pb"
+	"github.com/dgraph-io/badger/v4/table"
+	"github.com/dgraph-io/badger/v4/y"
+	"google.golang.org/protobuf/proto"
+
+	"cheeseboard/storage/durable"
+)
+
+// precheck looks over a folder before Badger does, for what Badger answers with
+// a panic in a goroutine of its own, with an error that helps nobody, or by
+// deleting every table. It changes nothing but the empty files that a kill can
+// leave behind.
+func precheck(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("open metadata: %w", err)
+	}
+	tables := 0
+	for _, e := range entries {
+		switch filepath.Ext(e.Name()) {
+		case ".mem", ".vlog":
+			if info, err := e.Info(); err == nil && info.Size() == 0 {
+				if err := (&durable.Disk{}).Remove(filepath.Join(dir, e.Name())); err != nil {
+					return err
+				}
+			}
+		case ".sst":
+			tables++
+		}
+	}
+	f, err := os.Open(filepath.Join(dir, badger.ManifestFilename))
+	if errors.Is(err, fs.ErrNotExist) {
+		if tables > 0 {
+			return damaged(dir, fmt.Errorf("%d tables, but the list of them (%s) is missing", tables, badger.ManifestFilename))
+		}
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open metadata: %w", err)
+	}
+	defer func() { _ = f.Close() }() // only read
+	manifest, _, err := badger.ReplayManifestFile(f, 0, badger.DefaultOptions(dir))
+	if err != nil {
+		return damaged(dir, err)
+	}
+	for id := range manifest.Tables {
+		if err := checkTable(table.NewFilename(id, dir)); err != nil {
+			return damaged(dir, err)
+		}
+	}
+	return nil
+}
+
+func damaged(dir string, cause error) error {
+	return fmt.Errorf("open metadata in %s: %w: %w. Nothing was changed. Move this folder aside and start again: the pages come back from the upstream, and files that are here are taken over without fetching them", dir, ErrDamaged, cause)
+}
+
+// checkTable reads a table's footer as Badger will, and its index, and compares
+// the checksum. The blocks are checked when they are read.
+func checkTable(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // only read
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	bad := func(err error) error {
+		return fmt.Errorf("table %s of %d bytes: %w", filepath.Base(path), info.Size(), err)
+	}
+	end := info.Size()
+	before := func(n int64) ([]byte, error) {
+		if n < 0 || n > end {
+			return nil, io.ErrUnexpectedEOF
+		}
+		end -= n
+		b := make([]byte, n)
+		_, err := f.ReadAt(b, end)
+		return b, err
+	}
+	sized := func() ([]byte, error) {
+		b, err := before(4)
+		if err != nil {
+			return nil, err
+		}
+		return before(int64(binary.BigEndian.Uint32(b)))
+	}
+	sum, err := sized()
+	if err != nil {
+		return bad(err)
+	}
+	var want pb.Checksum
+	if err := proto.Unmarshal(sum, &want); err != nil {
+		return bad(err)
+	}
+	index, err := sized()
+	if err != nil {
+		return bad(err)
+	}
+	// A footer of zeros has the right checksum for an index of no bytes.
+	if len(index) == 0 {
+		return bad(errors.New("its index is empty"))
+	}
+	// The algorithm is checked here since Badger panics over one it does not know.
+	if want.Algo != pb.Checksum_CRC32C && want.Algo != pb.Checksum_XXHash64 {
+		return bad(fmt.Errorf("unknown checksum algorithm %d", want.Algo))
+	}
+	if err := y.VerifyChecksum(index, &want); err != nil {
+		return bad(err)
+	}
+	return nil
+}

@@ -1,0 +1,328 @@
+package meta
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"strings"
+	"time"
+
+	"cheeseboard/storage/pypi"
+)
+
+// Records are sealed: version byte, payload, CRC-32C of both. Badger's own
+// checksums cover blocks on disk; this one covers the way through memory maps,
+// and tells a record of another format.
+const recordVersion = 1
+
+// maxRecord is the most bytes that one record may unpack to: a head with the
+// versions of the largest project known is under 1 MB.
+const maxRecord = 16 << 20
+
+// maxValue is the most bytes of one value in Badger. It must stay below the
+// value log's threshold and below what one transaction may hold.
+const maxValue = 400 << 10
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func seal(payload []byte) []byte {
+	out := make([]byte, 0, len(payload)+5)
+	out = append(out, recordVersion)
+	out = append(out, payload...)
+	return binary.LittleEndian.AppendUint32(out, crc32.Checksum(out, castagnoli))
+}
+
+func unseal(value []byte) ([]byte, error) {
+	if len(value) < 5 {
+		return nil, fmt.Errorf("%w: a record of %d bytes", ErrDamaged, len(value))
+	}
+	body, sum := value[:len(value)-4], binary.LittleEndian.Uint32(value[len(value)-4:])
+	if crc32.Checksum(body, castagnoli) != sum {
+		return nil, fmt.Errorf("%w: a record's checksum is wrong", ErrDamaged)
+	}
+	if body[0] != recordVersion {
+		return nil, fmt.Errorf("%w: a record has version %d, this program knows %d", ErrDamaged, body[0], recordVersion)
+	}
+	return body[1:], nil
+}
+
+// A list of files is packed as: number of raw bytes, the raw bytes (digests,
+// which do not compress), and the rest under zstd.
+
+const (
+	hasSHA256 = 1 << iota
+	hasOtherHashes
+	hasMetadata
+	hasMetadataSHA256
+	hasMetadataOther
+	hasGPGYes
+	hasGPGNo
+	isYanked
+	hasYankReason
+	hasSize
+	hasUploadTime
+	hasProvenance
+	hasRequiresPython
+	urlEndsWithFilename
+)
+
+type writer struct{ raw, rest []byte }
+
+func (w *writer) uint(v uint64) { w.rest = binary.AppendUvarint(w.rest, v) }
+func (w *writer) int(v int64)   { w.rest = binary.AppendVarint(w.rest, v) }
+func (w *writer) text(s string) {
+	w.uint(uint64(len(s)))
+	w.rest = append(w.rest, s...)
+}
+
+func (w *writer) texts(list []string) {
+	// One more than the length, so that nil and empty stay different.
+	if list == nil {
+		w.uint(0)
+		return
+	}
+	w.uint(uint64(len(list)) + 1)
+	for _, s := range list {
+		w.text(s)
+	}
+}
+
+// hashes writes all but a SHA-256, which goes to the raw part.
+func (w *writer) hashes(h pypi.Hashes) {
+	n := 0
+	for _, x := range h {
+		if x.Algorithm != "sha256" {
+			n++
+		}
+	}
+	w.uint(uint64(n))
+	for _, x := range h {
+		if x.Algorithm != "sha256" {
+			w.text(x.Algorithm)
+			w.text(x.Hex)
+		}
+	}
+}
+
+func (w *writer) file(f *pypi.File) {
+	var flags uint64
+	set := func(bit uint64, on bool) {
+		if on {
+			flags |= bit
+		}
+	}
+	digest, sha := f.Hashes.SHA256()
+	metaDigest, metaSHA := f.CoreMetadata.Hashes.SHA256()
+	set(hasSHA256, sha)
+	set(hasOtherHashes, len(f.Hashes) > 1 || len(f.Hashes) == 1 && !sha)
+	set(hasMetadata, f.CoreMetadata.Available)
+	set(hasMetadataSHA256, metaSHA)
+	set(hasMetadataOther, len(f.CoreMetadata.Hashes) > 1 || len(f.CoreMetadata.Hashes) == 1 && !metaSHA)
+	set(hasGPGYes, f.GPGSig == pypi.Yes)
+	set(hasGPGNo, f.GPGSig == pypi.No)
+	set(isYanked, f.Yanked.Is)
+	set(hasYankReason, f.Yanked.Reason != "")
+	set(hasSize, f.Size >= 0)
+	set(hasUploadTime, !f.UploadTime.IsZero())
+	set(hasProvenance, f.Provenance != "")
+	set(hasRequiresPython, f.RequiresPython != "")
+	folder, short := strings.CutSuffix(f.URL, "/"+f.Filename)
+	set(urlEndsWithFilename, short)
+
+	w.uint(flags)
+	w.text(f.Filename)
+	if short {
+		w.text(folder)
+	} else {
+		w.text(f.URL)
+	}
+	if sha {
+		w.raw = append(w.raw, digest[:]...)
+	}
+	if flags&hasOtherHashes != 0 {
+		w.hashes(f.Hashes)
+	}
+	if metaSHA {
+		w.raw = append(w.raw, metaDigest[:]...)
+	}
+	if flags&hasMetadataOther != 0 {
+		w.hashes(f.CoreMetadata.Hashes)
+	}
+	for _, s := range []struct {
+		bit  uint64
+		text string
+	}{{hasYankReason, f.Yanked.Reason}, {hasProvenance, f.Provenance}, {hasRequiresPython, f.RequiresPython}} {
+		if flags&s.bit != 0 {
+			w.text(s.text)
+		}
+	}
+	if flags&hasSize != 0 {
+		w.uint(uint64(f.Size))
+	}
+	if flags&hasUploadTime != 0 {
+		w.int(f.UploadTime.UnixMicro())
+	}
+}
+
+// pack seals what w holds.
+func (d *DB) pack(w *writer) ([]byte, error) {
+	payload := binary.AppendUvarint(nil, uint64(len(w.raw)))
+	payload = append(payload, w.raw...)
+	payload = d.enc.EncodeAll(w.rest, payload)
+	if len(payload) > maxValue {
+		return nil, fmt.Errorf("pack record: %d bytes, at most %d fit", len(payload), maxValue)
+	}
+	return seal(payload), nil
+}
+
+type reader struct {
+	raw, rest []byte
+	err       error
+}
+
+func (d *DB) unpack(value []byte) (*reader, error) {
+	payload, err := unseal(value)
+	if err != nil {
+		return nil, err
+	}
+	n, k := binary.Uvarint(payload)
+	if k <= 0 || n > uint64(len(payload)-k) {
+		return nil, fmt.Errorf("%w: a record is cut short", ErrDamaged)
+	}
+	rest, err := d.dec.DecodeAll(payload[k+int(n):], nil)
+	if err != nil {
+		return nil, fmt.Errorf("%w: unpack record: %w", ErrDamaged, err)
+	}
+	return &reader{raw: payload[k : k+int(n)], rest: rest}, nil
+}
+
+var errShort = errors.New("a record is cut short")
+
+func (r *reader) fail() {
+	if r.err == nil {
+		r.err = fmt.Errorf("%w: %w", ErrDamaged, errShort)
+	}
+	r.rest = nil
+}
+
+func (r *reader) uint() uint64 {
+	v, n := binary.Uvarint(r.rest)
+	if n <= 0 {
+		r.fail()
+		return 0
+	}
+	r.rest = r.rest[n:]
+	return v
+}
+
+func (r *reader) int() int64 {
+	v, n := binary.Varint(r.rest)
+	if n <= 0 {
+		r.fail()
+		return 0
+	}
+	r.rest = r.rest[n:]
+	return v
+}
+
+func (r *reader) text() string {
+	n := r.uint()
+	if n > uint64(len(r.rest)) {
+		r.fail()
+		return ""
+	}
+	s := string(r.rest[:n])
+	r.rest = r.rest[n:]
+	return s
+}
+
+func (r *reader) texts() []string {
+	n := r.uint()
+	if n == 0 {
+		return nil
+	}
+	if n-1 > uint64(len(r.rest)) {
+		r.fail()
+		return nil
+	}
+	list := make([]string, 0, n-1)
+	for range n - 1 {
+		list = append(list, r.text())
+	}
+	return list
+}
+
+func (r *reader) digest() pypi.Digest {
+	var d pypi.Digest
+	if len(r.raw) < len(d) {
+		r.fail()
+		return d
+	}
+	copy(d[:], r.raw)
+	r.raw = r.raw[len(d):]
+	return d
+}
+
+// hashes reads what writer.hashes wrote, and adds the SHA-256 where it belongs.
+func (r *reader) hashes(sha pypi.Digest, has, others bool) pypi.Hashes {
+	var list []pypi.Hash
+	if has {
+		list = append(list, pypi.Hash{Algorithm: "sha256", Hex: sha.String()})
+	}
+	if others {
+		n := r.uint()
+		if n > uint64(len(r.rest)) {
+			r.fail()
+			return nil
+		}
+		for range n {
+			list = append(list, pypi.Hash{Algorithm: r.text(), Hex: r.text()})
+		}
+	}
+	h, err := pypi.NewHashes(list...)
+	if err != nil && r.err == nil {
+		r.err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return h
+}
+
+func (r *reader) file() pypi.File {
+	flags := r.uint()
+	is := func(bit uint64) bool { return flags&bit != 0 }
+	f := pypi.File{Size: pypi.SizeUnknown, Filename: r.text(), URL: r.text()}
+	if is(urlEndsWithFilename) {
+		f.URL += "/" + f.Filename
+	}
+	var sha pypi.Digest
+	if is(hasSHA256) {
+		sha = r.digest()
+	}
+	f.Hashes = r.hashes(sha, is(hasSHA256), is(hasOtherHashes))
+	if is(hasMetadataSHA256) {
+		sha = r.digest()
+	}
+	f.CoreMetadata = pypi.CoreMetadata{Available: is(hasMetadata), Hashes: r.hashes(sha, is(hasMetadataSHA256), is(hasMetadataOther))}
+	switch {
+	case is(hasGPGYes):
+		f.GPGSig = pypi.Yes
+	case is(hasGPGNo):
+		f.GPGSig = pypi.No
+	}
+	f.Yanked.Is = is(isYanked)
+	for _, s := range []struct {
+		bit  uint64
+		text *string
+	}{{hasYankReason, &f.Yanked.Reason}, {hasProvenance, &f.Provenance}, {hasRequiresPython, &f.RequiresPython}} {
+		if is(s.bit) {
+			*s.text = r.text()
+		}
+	}
+	if is(hasSize) {
+		f.Size = int64(r.uint() & (1<<63 - 1))
+	}
+	if is(hasUploadTime) {
+		f.UploadTime = time.UnixMicro(r.int()).UTC()
+	}
+	return f
+}

@@ -1,0 +1,56 @@
+package meta
+
+import (
+	"fmt"
+
+	"cheeseboard/storage/pypi"
+)
+
+// State reads what the follower of an upstream's page noted for a project; nil
+// where it noted nothing.
+func (d *DB) State(name pypi.Name) ([]byte, error) { return d.value(stateKey(name)) }
+
+// SetState replaces the note for a project; nil removes it.
+func (d *DB) SetState(name pypi.Name, value []byte) error {
+	return d.setValue(stateKey(name), value)
+}
+
+// States calls yield with each note in order of the name, until it returns false.
+func (d *DB) States(yield func(pypi.Name, []byte) bool) error {
+	txn := d.db.NewTransaction(false)
+	defer txn.Discard()
+	return scan(txn, []byte("s/"), nil, true, func(key, value []byte) (bool, error) {
+		raw, err := unseal(value)
+		if err != nil {
+			return false, fmt.Errorf("read state of %s: %w", key[2:], err)
+		}
+		return yield(pypi.Name(key[2:]), raw), nil
+	})
+}
+
+// Value reads a small value of another part; nil where there is none.
+func (d *DB) Value(key string) ([]byte, error) { return d.value([]byte("k/" + key)) }
+
+// SetValue replaces a small value; nil removes it.
+func (d *DB) SetValue(key string, value []byte) error {
+	return d.setValue([]byte("k/"+key), value)
+}
+
+func (d *DB) value(key []byte) ([]byte, error) {
+	txn := d.db.NewTransaction(false)
+	defer txn.Discard()
+	raw, _, err := get(txn, key)
+	if raw == nil || err != nil {
+		return nil, err
+	}
+	return unseal(raw)
+}
+
+func (d *DB) setValue(key, value []byte) error {
+	return d.update(func(b *batch) error {
+		if value == nil {
+			return b.delete(key)
+		}
+		return b.set(key, seal(value))
+	})
+}
