@@ -10,7 +10,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -52,19 +54,21 @@ func report(w io.Writer, figures []figure) error {
 	if len(figures) == 0 {
 		return nil
 	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "benchmark\tmedian\tunit\truns\tspread\n")
+	var rows, lines bytes.Buffer
+	rows.WriteString("benchmark\tmedian\tunit\truns\tspread\n")
 	for _, f := range figures {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%.0f %%\n", f.title(), f.number(), f.unit, f.runs, 100*f.spread)
+		fmt.Fprintf(&rows, "%s\t%s\t%s\t%d\t%.0f %%\n", f.title(), f.number(), f.unit, f.runs, 100*f.spread)
+		fmt.Fprintf(&lines, "%s: %s\n", f.key, f.number())
 	}
-	if err := table.Flush(); err != nil {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, err := table.Write(rows.Bytes())
+	if err := errors.Join(err, table.Flush()); err != nil {
 		return fmt.Errorf("print the table: %w", err)
 	}
-	fmt.Fprintf(w, "\nmeasured on %s/%s with %d processors, %s\n\n", runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), runtime.Version())
-	for _, f := range figures {
-		if _, err := fmt.Fprintf(w, "%s: %s\n", f.key, f.number()); err != nil {
-			return fmt.Errorf("print the figures: %w", err)
-		}
+	_, err = fmt.Fprintf(w, "\nmeasured on %s/%s with %d processors, %s\n\n%s",
+		runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), runtime.Version(), lines.Bytes())
+	if err != nil {
+		return fmt.Errorf("print the figures: %w", err)
 	}
 	return nil
 }

@@ -6,6 +6,8 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -30,8 +32,8 @@ func main() {
 
 // inspectAll checks every file and prints the table if all of them pass.
 func inspectAll(w io.Writer, version string, args []string) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "target\tprogram\tMiB\tbytes\n")
+	var rows bytes.Buffer
+	rows.WriteString("target\tprogram\tMiB\tbytes\n")
 	for _, arg := range args {
 		target, file, ok := strings.Cut(arg, "=")
 		if !ok {
@@ -44,9 +46,11 @@ func inspectAll(w io.Writer, version string, args []string) error {
 		if err != nil {
 			return fmt.Errorf("measure: %w", err)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%.1f\t%d\n", target, filepath.Base(file), float64(info.Size())/(1<<20), info.Size())
+		fmt.Fprintf(&rows, "%s\t%s\t%.1f\t%d\n", target, filepath.Base(file), float64(info.Size())/(1<<20), info.Size())
 	}
-	if err := table.Flush(); err != nil {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, err := table.Write(rows.Bytes())
+	if err := errors.Join(err, table.Flush()); err != nil {
 		return fmt.Errorf("print the table: %w", err)
 	}
 	return nil

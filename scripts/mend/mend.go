@@ -117,7 +117,7 @@ func mend(files map[string][]byte) error {
 func fingerprint(files map[string][]byte) string {
 	hash := sha256.New()
 	for _, path := range slices.Sorted(maps.Keys(files)) {
-		fmt.Fprintf(hash, "%d %s %d\n", len(path), path, len(files[path]))
+		hash.Write(fmt.Appendf(nil, "%d %s %d\n", len(path), path, len(files[path])))
 		hash.Write(files[path])
 	}
 	return hex.EncodeToString(hash.Sum(nil))[:16]
