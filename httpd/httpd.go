@@ -1,0 +1,158 @@
+// Package httpd is the front of the box on the LAN: a plain http.Handler that
+// serves the simple repository API, the files, the state of health and a page
+// for people. It declares what it needs as small interfaces and opens nothing
+// itself, neither listeners nor disks.
+//
+// The parts stand in folders of their own: simple (PEP 503, 691), files
+// (distributions and PEP 658 metadata), webui (the page), reply (short answers).
+package httpd
+
+import (
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"cheeseboard/httpd/files"
+	"cheeseboard/httpd/reply"
+	"cheeseboard/httpd/simple"
+	"cheeseboard/httpd/webui"
+)
+
+// Deps is what the handler is built from. Index and Source are required.
+type Deps struct {
+	// Index knows the projects.
+	Index simple.Index
+	// Source holds the files.
+	Source files.Source
+	// Health gives an HTTP status and a value that encodes to JSON; nil is
+	// always healthy. It is called for each request to /healthz and must be
+	// quick and safe for concurrent use.
+	Health func() (status int, value any)
+	// Name is what the box is called on the page; "" means cheeseboard.
+	Name string
+	// Log gets requests at debug and failures at error; nil discards.
+	Log *slog.Logger
+	// PageCacheBytes bounds the rendered pages that are kept; 0 means 8 MiB.
+	PageCacheBytes int64
+	// Patience is the time in which a client must take one slice (1 MiB) of an
+	// answer; 0 means the constant Patience.
+	Patience time.Duration
+}
+
+// Handler serves the whole front.
+type Handler struct {
+	// Simple is the part that can render pages before they are asked for.
+	Simple   *simple.Handler
+	mux      *http.ServeMux
+	health   func() (int, any)
+	log      *slog.Logger
+	patience time.Duration
+}
+
+// New makes the handler. It is safe for concurrent use.
+func New(d Deps) *Handler {
+	if d.Log == nil {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
+	if d.Patience == 0 {
+		d.Patience = Patience
+	}
+	if d.Health == nil {
+		d.Health = func() (int, any) { return http.StatusOK, map[string]string{"status": "ok"} }
+	}
+	h := &Handler{
+		Simple: simple.New(simple.Deps{Index: d.Index, Link: files.Href, Log: d.Log, CacheBytes: d.PageCacheBytes}),
+		mux:    http.NewServeMux(), health: d.Health, log: d.Log, patience: d.Patience,
+	}
+	h.mux.Handle("/simple", h.Simple) // it redirects
+	h.mux.Handle(simple.Path, h.Simple)
+	h.mux.Handle(files.Path, files.New(d.Source, d.Log))
+	h.mux.HandleFunc("/healthz", h.serveHealth)
+	h.mux.Handle("/{$}", webui.New(d.Name))
+	h.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if reply.ReadOnly(w, r) {
+			reply.Text(w, r, http.StatusNotFound, "There is nothing at this address. The index stands at /simple/.")
+		}
+	})
+	return h
+}
+
+// ServeHTTP answers one request under the limits that hold for all of them.
+func (h *Handler) ServeHTTP(out http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	w := newRolling(out, h.patience)
+	w.extend() // the request before may have left its own on this connection
+	defer h.finish(w, r, start)
+
+	header := w.Header()
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	header.Set("X-Frame-Options", "DENY")
+	header.Set("Referrer-Policy", "no-referrer")
+
+	if len(r.RequestURI) > maxURLLength {
+		header.Set("Connection", "close")
+		reply.Text(w, r, http.StatusRequestURITooLong, "That address is too long.")
+		return
+	}
+	if r.Body != nil && r.Body != http.NoBody {
+		// net/http reads on to the end of the body before it answers. Nothing
+		// here wants one, so a client must not hold the connection with it.
+		_ = w.control.SetReadDeadline(start.Add(bodyTimeout)) // not supported in tests of handlers only
+		header.Set("Connection", "close")
+	}
+	h.mux.ServeHTTP(w, r)
+}
+
+// finish turns a panic into a 500 and writes the log. An answer that was broken
+// off on purpose stays broken off; so does one that has begun when a bug
+// strikes, for its end can no longer be trusted.
+func (h *Handler) finish(w *rolling, r *http.Request, start time.Time) {
+	fault := recover()
+	err, _ := fault.(error)
+	aborted := errors.Is(err, http.ErrAbortHandler)
+	switch {
+	case fault == nil || aborted:
+	case w.status != 0:
+		h.logPanic(r, fault)
+		aborted = true
+	default:
+		h.logPanic(r, fault)
+		reply.Text(w, r, http.StatusInternalServerError, "Something went wrong inside. The log of the box says what.")
+	}
+	if h.log.Enabled(r.Context(), slog.LevelDebug) {
+		h.log.Debug("request", "method", r.Method, "path", r.URL.Path, "status", w.status, "bytes", w.sent,
+			"aborted", aborted, "took", time.Since(start), "client", r.RemoteAddr, "agent", reply.Plain(r.UserAgent()))
+	}
+	if aborted {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func (h *Handler) logPanic(r *http.Request, fault any) {
+	h.log.Error("panic while serving", "method", r.Method, "path", r.URL.Path, "panic", fault, "stack", string(debug.Stack()))
+}
+
+// serveHealth answers with the verdict as JSON.
+func (h *Handler) serveHealth(w http.ResponseWriter, r *http.Request) {
+	if !reply.ReadOnly(w, r) {
+		return
+	}
+	status, value := h.health()
+	body, err := json.Marshal(value)
+	if err != nil {
+		h.log.Error("encode health", "error", err)
+		reply.Text(w, r, http.StatusInternalServerError, "The state of health could not be told. The log of the box says why.")
+		return
+	}
+	header := w.Header()
+	header.Set("Content-Type", "application/json")
+	header.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(append(body, '\n')) // a client that has gone needs no answer
+	}
+}

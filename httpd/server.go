@@ -1,0 +1,42 @@
+package httpd
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// The limits of a connection. Together with the rolling write deadline they are
+// all that a client can hold.
+const (
+	// Patience is the default time in which a client must take one slice (1 MiB)
+	// of an answer: 60 s for at least 17.5 KB/s.
+	Patience = 60 * time.Second
+
+	headerTimeout  = 10 * time.Second
+	bodyTimeout    = 5 * time.Second // of a request that has one, which nobody needs
+	idleTimeout    = 2 * time.Minute
+	maxHeaderBytes = 16 << 10
+	maxURLLength   = 4 << 10
+)
+
+// NewServer makes a server for a handler that New made. Listeners and the
+// shutdown belong to the caller. Its own complaints, such as a client that
+// breaks the handshake, go to log at debug; nil discards.
+//
+// There is no ReadTimeout: it would cancel the context of every download that
+// takes longer. WriteTimeout covers what net/http answers by itself, and clears
+// the deadline that the request before has left on a kept connection.
+func NewServer(handler http.Handler, log *slog.Logger) *http.Server {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: headerTimeout,
+		WriteTimeout:      Patience,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}

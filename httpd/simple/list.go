@@ -1,0 +1,160 @@
+package simple
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+
+	"cheeseboard/httpd/reply"
+	"cheeseboard/storage/pypi"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// maxHeldList is how much of a root list is held before it goes out, in bytes
+// as they are sent. A list that ends before is sent with its length and kept;
+// PyPI's own, some 40 MB, goes straight through.
+const maxHeldList = 256 << 10
+
+// errHeadersOnly ends the rendering for a HEAD request once it is known that
+// the list would be sent in chunks.
+var errHeadersOnly = errors.New("only the headers are wanted")
+
+// serveList answers with the root list.
+func (h *Handler) serveList(w http.ResponseWriter, r *http.Request) {
+	v, ok := negotiate(w, r)
+	if !ok {
+		return
+	}
+	names, err := h.index.Names(r.Context())
+	if err != nil {
+		h.refuse(w, r, "the root list", err)
+		return
+	}
+	etag := v.etag(names.Tag)
+	if reply.NoneMatch(r, etag) {
+		notModified(w, etag)
+		return
+	}
+	key := cacheKey{json: v.form.IsJSON(), gzip: v.gzip}
+	if names.Tag != "" {
+		if body, ok := h.cache.get(key, names.Tag); ok {
+			send(w, r, v, etag, body)
+			return
+		}
+	}
+	out := &spill{w: w, limit: maxHeldList, start: func() error {
+		entity(w.Header(), v, etag, names.LastSerial)
+		w.WriteHeader(http.StatusOK)
+		if r.Method == http.MethodHead {
+			return errHeadersOnly
+		}
+		return nil
+	}}
+	err = h.writeList(r.Context(), out, v, names)
+	switch {
+	case err == nil && !out.started:
+		body := rendered{body: out.held, serial: names.LastSerial}
+		if names.Tag != "" {
+			h.cache.put(key, names.Tag, body)
+		}
+		send(w, r, v, etag, body)
+	case err == nil, errors.Is(err, errHeadersOnly):
+	case !out.started:
+		h.refuse(w, r, "the root list", err)
+	default:
+		if r.Context().Err() == nil {
+			h.log.Warn("break off root list", "error", err)
+		}
+		// The client must not take what it has for the whole list.
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// writeList renders the list into out. After an error of the list itself no
+// further byte goes out, above all not the end that would make it look whole.
+func (h *Handler) writeList(ctx context.Context, out *spill, v variant, names Names) error {
+	entries := func(yield func(pypi.ListEntry) bool) {
+		for e, err := range names.Each {
+			if err == nil {
+				err = ctx.Err()
+			}
+			if err != nil {
+				out.stop = err
+				return
+			}
+			if !yield(e) {
+				return
+			}
+		}
+	}
+	write := pypi.WriteListHTML
+	if v.form.IsJSON() {
+		write = pypi.WriteListJSON
+	}
+	if !v.gzip {
+		return out.cause(write(out, names.LastSerial, entries))
+	}
+	// Not one of the renderers: a slow client holds this for as long as it reads.
+	packed, ok := h.packers.Get().(*gzip.Writer)
+	if !ok {
+		var err error
+		if packed, err = gzip.NewWriterLevel(out, gzip.BestSpeed); err != nil {
+			return err
+		}
+	}
+	packed.Reset(out)
+	defer func() {
+		packed.Reset(nil)
+		h.packers.Put(packed)
+	}()
+	err := write(packed, names.LastSerial, entries)
+	if err == nil {
+		err = packed.Close()
+	}
+	return out.cause(err)
+}
+
+// spill holds what is written up to limit bytes. Beyond, it starts the answer
+// and passes everything through.
+type spill struct {
+	w       io.Writer
+	limit   int
+	start   func() error
+	started bool
+	held    []byte
+	stop    error // once set, nothing is written any more
+}
+
+// cause gives the error that stopped the spill, if one did; err only follows
+// from it.
+func (s *spill) cause(err error) error {
+	if s.stop != nil {
+		return s.stop
+	}
+	return err
+}
+
+// Write implements io.Writer.
+func (s *spill) Write(p []byte) (int, error) {
+	if s.stop != nil {
+		return 0, s.stop
+	}
+	if !s.started {
+		if len(s.held)+len(p) <= s.limit {
+			s.held = append(s.held, p...)
+			return len(p), nil
+		}
+		s.started = true
+		if s.stop = s.start(); s.stop != nil {
+			return 0, s.stop
+		}
+		held := s.held
+		s.held = nil
+		if _, err := s.w.Write(held); err != nil {
+			return 0, err
+		}
+	}
+	return s.w.Write(p)
+}

@@ -1,0 +1,118 @@
+package simple
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"cheeseboard/httpd/reply"
+	"cheeseboard/storage/pypi"
+)
+
+// servePage answers for one project.
+func (h *Handler) servePage(w http.ResponseWriter, r *http.Request, name pypi.Name) {
+	v, ok := negotiate(w, r)
+	if !ok {
+		return
+	}
+	page, err := h.index.Page(r.Context(), name)
+	if err != nil {
+		h.refuse(w, r, string(name), err)
+		return
+	}
+	etag := v.etag(page.Tag)
+	if reply.NoneMatch(r, etag) {
+		notModified(w, etag)
+		return
+	}
+	body, err := h.body(name, page, v)
+	if err != nil {
+		h.refuse(w, r, string(name), err)
+		return
+	}
+	send(w, r, v, etag, body)
+}
+
+// Prepare renders the page that pip and uv ask for, so that it is there before
+// the request comes. The errors are those of the Index.
+func (h *Handler) Prepare(ctx context.Context, name pypi.Name) error {
+	page, err := h.index.Page(ctx, name)
+	if err != nil {
+		return fmt.Errorf("prepare page of %s: %w", name, err)
+	}
+	if page.Tag == "" {
+		return nil // nothing could be kept
+	}
+	if _, err := h.body(name, page, variant{form: pypi.FormJSON, gzip: true}); err != nil {
+		return fmt.Errorf("prepare page of %s: %w", name, err)
+	}
+	return nil
+}
+
+// body gives the rendered page: the kept one, or a new one that all who ask for
+// it at the same time share. An error is not kept.
+func (h *Handler) body(name pypi.Name, page Page, v variant) (rendered, error) {
+	key := cacheKey{name: name, json: v.form.IsJSON(), gzip: v.gzip}
+	if page.Tag == "" {
+		return h.render(name, page, key)
+	}
+	if body, ok := h.cache.get(key, page.Tag); ok {
+		return body, nil
+	}
+	flight := fmt.Sprintf("%s/%t/%t/%s", name, key.json, key.gzip, page.Tag)
+	out, err, _ := h.flight.Do(flight, func() (any, error) {
+		// Another flight may have landed between the look above and this one.
+		if body, ok := h.cache.get(key, page.Tag); ok {
+			return body, nil
+		}
+		body, err := h.render(name, page, key)
+		if err != nil {
+			return nil, err
+		}
+		h.cache.put(key, page.Tag, body)
+		return body, nil
+	})
+	if err != nil {
+		return rendered{}, err
+	}
+	return out.(rendered), nil
+}
+
+// header sets what every answer with a body or a 304 carries.
+func header(h http.Header, etag string) {
+	if etag != "" {
+		h.Set("ETag", etag)
+	}
+	h.Set("Cache-Control", "no-cache")
+	h.Set("X-Content-Type-Options", "nosniff")
+	// The page may quote what strangers wrote; no browser runs any of it.
+	h.Set("Content-Security-Policy", "default-src 'none'; sandbox allow-top-navigation")
+}
+
+func notModified(w http.ResponseWriter, etag string) {
+	header(w.Header(), etag)
+	w.WriteHeader(http.StatusNotModified)
+}
+
+// entity sets the headers of a body except its length.
+func entity(h http.Header, v variant, etag string, serial int64) {
+	header(h, etag)
+	h.Set("Content-Type", v.form.ContentType())
+	if v.gzip {
+		h.Set("Content-Encoding", "gzip")
+	}
+	if serial > 0 {
+		h.Set("X-PyPI-Last-Serial", strconv.FormatInt(serial, 10))
+	}
+}
+
+// send answers with a whole body.
+func send(w http.ResponseWriter, r *http.Request, v variant, etag string, body rendered) {
+	entity(w.Header(), v, etag, body.serial)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body.body)))
+	w.WriteHeader(http.StatusOK)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body.body) // a client that has gone needs no answer
+	}
+}

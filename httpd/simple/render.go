@@ -1,0 +1,122 @@
+package simple
+
+import (
+	"bytes"
+	"fmt"
+	"runtime"
+	"slices"
+
+	"cheeseboard/storage/pypi"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// What a renderer keeps between two pages, in bytes. Larger buffers are given
+// back, so that one huge page does not hold memory for ever.
+const maxKeptBuffer = 1 << 20
+
+// pageLevel is the compression of pages that are kept.
+const pageLevel = 3
+
+// renderer holds the buffers of one rendering. There are as many as processors:
+// more renderings at once would only need more memory, not less time.
+type renderer struct {
+	raw    []byte
+	packed bytes.Buffer
+	gzip   *gzip.Writer
+}
+
+func newRenderers() chan *renderer {
+	n := min(runtime.GOMAXPROCS(0), 4)
+	c := make(chan *renderer, n)
+	for range n {
+		c <- new(renderer)
+	}
+	return c
+}
+
+// render loads a page and makes its bytes.
+func (h *Handler) render(name pypi.Name, page Page, key cacheKey) (rendered, error) {
+	r := <-h.renderers
+	defer func() { h.renderers <- r }()
+
+	project, err := page.Load()
+	if err != nil {
+		return rendered{}, fmt.Errorf("load page of %s: %w", name, err)
+	}
+	project = offered(project)
+	link := func(f *pypi.File) string { return h.link(name, f) }
+	if key.json {
+		r.raw = pypi.AppendProjectJSON(r.raw[:0], project, link)
+	} else {
+		r.raw = pypi.AppendProjectHTML(r.raw[:0], project, link)
+	}
+	out := rendered{serial: project.LastSerial}
+	if key.gzip {
+		out.body, err = r.compress()
+	} else {
+		out.body = bytes.Clone(r.raw)
+	}
+	r.shrink()
+	if err != nil {
+		return rendered{}, fmt.Errorf("compress page of %s: %w", name, err)
+	}
+	return out, nil
+}
+
+// compress packs raw. Equal bytes give equal bytes, as a strong entity tag needs.
+func (r *renderer) compress() ([]byte, error) {
+	r.packed.Reset()
+	if r.gzip == nil {
+		var err error
+		if r.gzip, err = gzip.NewWriterLevel(&r.packed, pageLevel); err != nil {
+			return nil, err
+		}
+	} else {
+		r.gzip.Reset(&r.packed)
+	}
+	if _, err := r.gzip.Write(r.raw); err != nil {
+		return nil, err
+	}
+	if err := r.gzip.Close(); err != nil {
+		return nil, err
+	}
+	return bytes.Clone(r.packed.Bytes()), nil
+}
+
+func (r *renderer) shrink() {
+	if cap(r.raw) > maxKeptBuffer {
+		r.raw = nil
+	}
+	if r.packed.Cap() > maxKeptBuffer {
+		r.packed = bytes.Buffer{}
+	}
+}
+
+// offered gives the project without what cannot be delivered: files that no
+// SHA-256 stands for, files with a name that is not safe, and signatures, which
+// are not kept. A quarantined project offers no files (PEP 792). The project
+// itself is not changed.
+func offered(p *pypi.Project) *pypi.Project {
+	if p.Status.State == pypi.StatusQuarantined {
+		out := *p
+		out.Files = nil
+		return &out
+	}
+	sound := func(f pypi.File) bool {
+		_, ok := f.Hashes.SHA256()
+		return ok && pypi.CheckFilename(f.Filename) == nil
+	}
+	if !slices.ContainsFunc(p.Files, func(f pypi.File) bool { return !sound(f) || f.GPGSig != pypi.Unstated }) {
+		return p
+	}
+	out := *p
+	out.Files = make([]pypi.File, 0, len(p.Files))
+	for _, f := range p.Files {
+		if sound(f) {
+			f.GPGSig = pypi.Unstated
+			out.Files = append(out.Files, f)
+		}
+	}
+	return &out
+}
