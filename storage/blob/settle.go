@@ -25,6 +25,12 @@ func (d *Dir) Settle(digest pypi.Digest) error {
 	return d.disk.Remove(d.statePath(digest))
 }
 
+// Unrecorded tells whether a blob stands between Finish and Settle.
+func (d *Dir) Unrecorded(digest pypi.Digest) bool {
+	_, err := os.Stat(d.statePath(digest))
+	return err == nil
+}
+
 // Unsettled lists the finished blobs that a cut left unrecorded, and clears away
 // what belongs to nothing: states without bytes, bytes without a state, files
 // that were half written, and partials that nobody has touched since before

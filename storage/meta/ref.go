@@ -9,12 +9,12 @@ import (
 
 // Ref is one blob that is here for a project.
 type Ref struct {
-	Name     pypi.Name
-	Digest   pypi.Digest
-	Filename string // of the distribution, also where the blob is its metadata
-	Metadata bool   // the blob is the core metadata of the distribution
-	Pinned   bool   // a selection holds it: it is never evicted
-	Size     int64  // bytes
+	Name     pypi.Name   `json:"name"`
+	Digest   pypi.Digest `json:"-"`
+	Filename string      `json:"filename"` // of the distribution, also where the blob is its metadata
+	Metadata bool        `json:"metadata"` // the blob is the core metadata of the distribution
+	Pinned   bool        `json:"pinned"`   // a selection holds it: it is never evicted
+	Size     int64       `json:"-"`        // bytes
 }
 
 const (
@@ -220,6 +220,19 @@ func (d *DB) Referenced(digest pypi.Digest) (bool, error) {
 		return false, nil
 	})
 	return found, err
+}
+
+// Holders lists the projects that have a reference to a blob.
+func (d *DB) Holders(digest pypi.Digest) ([]pypi.Name, error) {
+	txn := d.db.NewTransaction(false)
+	defer txn.Discard()
+	var names []pypi.Name
+	prefix := blobPrefix(digest)
+	err := scan(txn, prefix, nil, false, func(key, _ []byte) (bool, error) {
+		names = append(names, pypi.Name(key[len(prefix):]))
+		return true, nil
+	})
+	return names, err
 }
 
 // Doomed lists the blobs whose last reference is gone and whose bytes may still

@@ -1,0 +1,312 @@
+// Package storage is what is on the disk: project pages and references in
+// Badger, files by digest, and the protocol that holds the two together.
+//
+// The invariants, which Verify proves: every reference has its bytes, every blob
+// has a reference, and the bytes have the digest that the page states. FORMAT.md
+// describes the folder and what the disk may do to it.
+package storage
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"cheeseboard/storage/blob"
+	"cheeseboard/storage/durable"
+	"cheeseboard/storage/meta"
+	"cheeseboard/storage/pypi"
+)
+
+// Format is the version of the data folder that this program writes and reads.
+const Format = 1
+
+// DefaultReserve is the free space in bytes that files leave to the rest of the
+// system and to the metadata.
+const DefaultReserve = 256 << 20
+
+// partialLife is how long a partial that nobody goes on with is kept.
+const partialLife = 60 * 24 * time.Hour
+
+// Errors that callers tell apart with errors.Is.
+var (
+	// ErrFull: the reserve would be used, or the disk has no space at all.
+	ErrFull = meta.ErrFull
+	// ErrHeld: the file is here already.
+	ErrHeld = errors.New("the file is here already")
+	// ErrBusy: somebody else is bringing this file in.
+	ErrBusy = blob.ErrBusy
+	// ErrNotFound: no such file, or not for this project.
+	ErrNotFound = blob.ErrNotFound
+	// ErrNotNamed: the project's page does not name this digest (any more).
+	ErrNotNamed = errors.New("the project's page does not name this file")
+	// ErrFormat: the folder was written by a newer program, or is not ours.
+	ErrFormat = errors.New("this folder cannot be used")
+	// ErrDamaged: what is on the disk is not what was written.
+	ErrDamaged = meta.ErrDamaged
+)
+
+// MismatchError says that bytes are not what the index states.
+type MismatchError = blob.MismatchError
+
+// LockedError says that another process has the folder open.
+type LockedError = durable.LockedError
+
+// Ref is one blob that is here for a project.
+type Ref = meta.Ref
+
+// Info is what can be said of a project without reading its page.
+type Info = meta.Info
+
+// Waiting is a partial on disk.
+type Waiting = blob.Waiting
+
+// Options are the settings of a Store; the zero value is the default of each.
+type Options struct {
+	Reserve   int64 // bytes that stay free; 0: DefaultReserve, negative: none
+	SyncEvery int64 // bytes of a partial between two syncs; 0: see blob
+	Log       *slog.Logger
+	Disk      *durable.Disk // for tests
+	Free      func(path string) (int64, error)
+	BootID    string
+}
+
+// Store is an open data folder. It is safe for concurrent use.
+type Store struct {
+	dir     string
+	id      string
+	reserve int64
+	free    func(string) (int64, error)
+	log     *slog.Logger
+	unlock  func() error
+	meta    *meta.DB
+	blobs   *blob.Dir
+}
+
+// Open opens a data folder, makes it where it is missing, and finishes what a
+// cut has left half-done. Errors: *LockedError, ErrFormat, ErrFull, ErrDamaged,
+// and those of the file system.
+func Open(dir string, opts Options) (_ *Store, err error) {
+	s := &Store{dir: dir, reserve: opts.Reserve, free: opts.Free, log: opts.Log}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.free == nil {
+		s.free = durable.Free
+	}
+	switch {
+	case s.reserve == 0:
+		s.reserve = DefaultReserve
+	case s.reserve < 0:
+		s.reserve = 0
+	}
+	disk := opts.Disk
+	if disk == nil {
+		disk = &durable.Disk{}
+	}
+	if err := disk.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("open data folder: %w", err)
+	}
+	if s.unlock, err = durable.Lock(filepath.Join(dir, "lock")); err != nil {
+		return nil, fmt.Errorf("open data folder: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	if s.id, err = format(dir, disk); err != nil {
+		return nil, err
+	}
+	if s.meta, err = meta.Open(filepath.Join(dir, "meta"), meta.Options{Log: s.log, Free: opts.Free}); err != nil {
+		return nil, err
+	}
+	s.blobs, err = blob.Open(dir, blob.Options{Disk: disk, SyncEvery: opts.SyncEvery, BootID: opts.BootID, Log: s.log})
+	if err != nil {
+		return nil, err
+	}
+	return s, s.recover()
+}
+
+// format reads the folder's version and identity, or writes them into a new one.
+func format(dir string, disk *durable.Disk) (id string, err error) {
+	path := filepath.Join(dir, "FORMAT")
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(filepath.Join(dir, "meta", "MANIFEST")); err == nil {
+			return "", fmt.Errorf("open data folder %s: %w: it holds data, but its FORMAT file is missing; restore that file or name another folder", dir, ErrFormat)
+		}
+		id = rand.Text()[:12]
+		return id, disk.WriteFile(path, fmt.Appendf(nil, "cheeseboard data %d\nid %s\n", Format, id), 0o644)
+	}
+	if err != nil {
+		return "", fmt.Errorf("open data folder: %w", err)
+	}
+	var version int
+	if _, err := fmt.Sscanf(string(raw), "cheeseboard data %d\nid %s\n", &version, &id); version == 0 {
+		return "", fmt.Errorf("open data folder %s: %w: its FORMAT file is not one of ours: %w", dir, ErrFormat, err)
+	}
+	if version != Format {
+		return "", fmt.Errorf("open data folder %s: %w: it has format %d, this program knows %d; use a newer cheeseboard, or name another folder with --data; nothing was changed", dir, ErrFormat, version, Format)
+	}
+	return id, nil
+}
+
+// recover finishes what a cut left between two steps: blobs that have their name
+// but no reference, and references that are gone whose bytes are not.
+func (s *Store) recover() error {
+	unsettled, err := s.blobs.Unsettled(time.Now().Add(-partialLife))
+	if err != nil {
+		return err
+	}
+	for _, u := range unsettled {
+		var ref Ref
+		if err := json.Unmarshal(u.Note, &ref); err != nil {
+			s.log.Warn("a file without a note was found; its page will claim it", "digest", u.Digest.String(), "reason", err)
+			continue
+		}
+		ref.Digest, ref.Size = u.Digest, u.Size
+		if err := s.record(ref); err != nil && !errors.Is(err, ErrNotNamed) {
+			return err
+		}
+		s.log.Info("a file that a cut had left unrecorded was taken over", "project", ref.Name, "filename", ref.Filename)
+	}
+	doomed, err := s.meta.Doomed()
+	if err != nil {
+		return err
+	}
+	return s.bury(doomed)
+}
+
+// Close writes out what is in memory and gives the folder free. Partials that
+// are still open must be closed before.
+func (s *Store) Close() error {
+	var errs []error
+	if s.meta != nil {
+		errs = append(errs, s.meta.Close())
+	}
+	if s.unlock != nil {
+		errs = append(errs, s.unlock())
+	}
+	return errors.Join(errs...)
+}
+
+// ID tells this store from others, and from itself rebuilt: it belongs into
+// every tag that is made from generations.
+func (s *Store) ID() string { return s.id }
+
+// Dir is the data folder.
+func (s *Store) Dir() string { return s.dir }
+
+// Project reads a page as the upstream last gave it; false where it is not known.
+func (s *Store) Project(name pypi.Name) (*pypi.Project, bool, error) { return s.meta.Project(name) }
+
+// Info reads serial and generation of a page; false where it is not known.
+func (s *Store) Info(name pypi.Name) (Info, bool, error) { return s.meta.Info(name) }
+
+// Names calls yield with each known project in order of the name.
+func (s *Store) Names(yield func(pypi.ListEntry) bool) error { return s.meta.Names(yield) }
+
+// PutProject replaces a page. References to files that it does not name are
+// dropped and their bytes removed: whoever calls it has decided that the page is
+// to be believed. On nil the page is durable.
+func (s *Store) PutProject(p *pypi.Project) error {
+	doomed, err := s.meta.PutProject(p)
+	if err != nil {
+		return full(err)
+	}
+	return s.bury(doomed)
+}
+
+// DeleteProject forgets a project and removes its files.
+func (s *Store) DeleteProject(name pypi.Name) error {
+	doomed, err := s.meta.DeleteProject(name)
+	if err != nil {
+		return full(err)
+	}
+	return s.bury(doomed)
+}
+
+// bury removes the bytes of blobs that nothing names, then the note that they
+// are to be removed. A cut in between is met again by recover.
+func (s *Store) bury(doomed []pypi.Digest) error {
+	for _, digest := range doomed {
+		err := s.meta.Bury(digest, func() error { return s.blobs.Remove(digest) })
+		if err != nil {
+			return fmt.Errorf("remove blob %s: %w", digest, err)
+		}
+	}
+	return s.meta.Buried(doomed)
+}
+
+// Held lists what is here of a project, by digest.
+func (s *Store) Held(name pypi.Name) (map[pypi.Digest]Ref, error) {
+	held := make(map[pypi.Digest]Ref)
+	err := s.meta.Refs(name, func(r Ref) bool { held[r.Digest] = r; return true })
+	return held, err
+}
+
+// Totals is what a store holds.
+type Totals struct {
+	Projects int   `json:"projects"` // pages known
+	Files    int   `json:"files"`    // distributions here
+	Bytes    int64 `json:"bytes"`    // of distributions and metadata
+	Free     int64 `json:"free"`     // bytes on the disk
+	Reserve  int64 `json:"reserve"`  // bytes of them that stay free
+}
+
+// Totals counts what is here. It reads every reference: not for hot paths.
+func (s *Store) Totals() (Totals, error) {
+	var t Totals
+	err := s.meta.Names(func(pypi.ListEntry) bool { t.Projects++; return true })
+	if err != nil {
+		return t, err
+	}
+	err = s.meta.Refs("", func(r Ref) bool {
+		if !r.Metadata {
+			t.Files++
+		}
+		t.Bytes += r.Size
+		return true
+	})
+	if err != nil {
+		return t, err
+	}
+	t.Reserve = s.reserve
+	t.Free, err = s.free(s.dir)
+	return t, err
+}
+
+// State, SetState and States keep what the syncer notes of a project's page.
+func (s *Store) State(name pypi.Name) ([]byte, error) { return s.meta.State(name) }
+
+// SetState replaces the note for a project; nil removes it.
+func (s *Store) SetState(name pypi.Name, value []byte) error {
+	return full(s.meta.SetState(name, value))
+}
+
+// States calls yield with each note in order of the name.
+func (s *Store) States(yield func(pypi.Name, []byte) bool) error { return s.meta.States(yield) }
+
+// Value reads a small value of another part; nil where there is none.
+func (s *Store) Value(key string) ([]byte, error) { return s.meta.Value(key) }
+
+// SetValue replaces a small value; nil removes it.
+func (s *Store) SetValue(key string, value []byte) error { return full(s.meta.SetValue(key, value)) }
+
+// Waiting lists the partials that a download will go on with.
+func (s *Store) Waiting() ([]Waiting, error) { return s.blobs.Waiting() }
+
+// full makes a disk without space an ErrFull, whoever met it.
+func full(err error) error {
+	if err == nil || errors.Is(err, ErrFull) || !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrFull, err)
+}
