@@ -1,0 +1,214 @@
+// Package wire is how the box speaks HTTP to the outside: one client with the
+// proxy, the certificates and the redirect rules of the configuration, a timer
+// for silence instead of a limit on the whole, and one vocabulary for what goes
+// wrong. Every request of the syncer passes through it.
+package wire
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Defaults of Options.
+const (
+	DefaultConnect   = 10 * time.Second
+	DefaultStall     = 30 * time.Second
+	DefaultRedirects = 5
+)
+
+// Options are the settings of a Client; the zero value is the default of each.
+type Options struct {
+	Proxy     string        // URL; "": HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the environment
+	CAFile    string        // PEM certificates that are trusted besides the system's
+	Connect   time.Duration // to connect, and for the TLS handshake
+	Stall     time.Duration // silence, before and within an answer, after which it is given up
+	UserAgent string
+}
+
+// Client sends requests. It is safe for concurrent use.
+type Client struct {
+	http      *http.Client
+	stall     time.Duration
+	userAgent string
+	received  atomic.Int64
+}
+
+// NewClient reads the certificates and checks the proxy's address.
+func NewClient(o Options) (*Client, error) {
+	if o.Connect <= 0 {
+		o.Connect = DefaultConnect
+	}
+	if o.Stall <= 0 {
+		o.Stall = DefaultStall
+	}
+	if o.UserAgent == "" {
+		o.UserAgent = "cheeseboard"
+	}
+	proxy := http.ProxyFromEnvironment
+	if o.Proxy != "" {
+		u, err := url.Parse(o.Proxy)
+		if err != nil || u.Host == "" {
+			return nil, fmt.Errorf("read proxy address %q: want one such as http://proxy.example:3128", o.Proxy)
+		}
+		proxy = http.ProxyURL(u)
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if o.CAFile != "" {
+		pem, err := os.ReadFile(o.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("read certificates: %w", err)
+		}
+		pool, err := x509.SystemCertPool()
+		if err != nil {
+			pool = x509.NewCertPool()
+		}
+		if !pool.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("read certificates: %s holds none in PEM form", o.CAFile)
+		}
+		config.RootCAs = pool
+	}
+	c := &Client{stall: o.Stall, userAgent: o.UserAgent}
+	dialer := &net.Dialer{Timeout: o.Connect, KeepAlive: 15 * time.Second}
+	c.http = &http.Client{
+		Transport: &http.Transport{
+			Proxy: proxy,
+			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				conn, err := dialer.DialContext(ctx, network, address)
+				if err != nil {
+					return nil, err
+				}
+				return &countingConn{Conn: conn, n: &c.received}, nil
+			},
+			TLSClientConfig:       config,
+			TLSHandshakeTimeout:   o.Connect,
+			ForceAttemptHTTP2:     true,
+			MaxIdleConnsPerHost:   8,
+			IdleConnTimeout:       60 * time.Second,
+			DisableCompression:    true, // what is compressed is unpacked where its size is watched
+			ExpectContinueTimeout: time.Second,
+		},
+		CheckRedirect: checkRedirect,
+	}
+	return c, nil
+}
+
+// Received counts the bytes that came over the line so far, headers and TLS
+// included.
+func (c *Client) Received() int64 { return c.received.Load() }
+
+// CloseIdle closes the connections that nothing uses.
+func (c *Client) CloseIdle() { c.http.CloseIdleConnections() }
+
+type countingConn struct {
+	net.Conn
+	n *atomic.Int64
+}
+
+func (c *countingConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+var errRedirect = errors.New("redirect refused")
+
+func checkRedirect(req *http.Request, via []*http.Request) error {
+	last := via[len(via)-1].URL
+	switch {
+	case len(via) > DefaultRedirects:
+		return fmt.Errorf("%w: more than %d of them", errRedirect, DefaultRedirects)
+	case req.URL.Scheme != "http" && req.URL.Scheme != "https":
+		return fmt.Errorf("%w: to the scheme %q", errRedirect, req.URL.Scheme)
+	case last.Scheme == "https" && req.URL.Scheme == "http":
+		return fmt.Errorf("%w: from https to plain http", errRedirect)
+	case req.URL.User != nil:
+		return fmt.Errorf("%w: its address carries a password", errRedirect)
+	}
+	return nil
+}
+
+// Get sends a GET (or HEAD, as method says) and waits for the header of the
+// answer. The body must be closed; silence in it, longer than the client's stall
+// time, ends it with a *Problem of cause Stalled. Every error is a *Problem.
+func (c *Client) Get(ctx context.Context, method, address string, header http.Header) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	guard := &guard{cancel: cancel, stall: c.stall}
+	guard.timer = time.AfterFunc(c.stall, func() { cancel(errStalled) })
+	req, err := http.NewRequestWithContext(ctx, method, address, nil)
+	if err != nil {
+		guard.end()
+		return nil, &Problem{Cause: Lie, URL: address, Err: err}
+	}
+	for k, v := range header {
+		req.Header[k] = v
+	}
+	req.Header.Set("User-Agent", c.userAgent)
+	resp, err := c.http.Do(req)
+	if err != nil {
+		problem := classify(ctx, address, err)
+		guard.end()
+		return nil, problem
+	}
+	guard.ctx, guard.body, guard.url = ctx, resp.Body, address
+	guard.touch()
+	resp.Body = guard
+	return resp, nil
+}
+
+var errStalled = errors.New("nothing came for too long")
+
+// guard is a body that notices silence.
+type guard struct {
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	body   io.ReadCloser
+	url    string
+	stall  time.Duration
+
+	mu    sync.Mutex
+	timer *time.Timer
+	ended bool
+}
+
+func (g *guard) touch() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.ended {
+		g.timer.Reset(g.stall)
+	}
+}
+
+func (g *guard) end() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.ended = true
+	g.timer.Stop()
+	g.cancel(nil)
+}
+
+func (g *guard) Read(b []byte) (int, error) {
+	n, err := g.body.Read(b)
+	if n > 0 {
+		g.touch()
+	}
+	if err != nil && err != io.EOF {
+		err = classify(g.ctx, g.url, err)
+	}
+	return n, err
+}
+
+func (g *guard) Close() error {
+	g.end()
+	return g.body.Close()
+}

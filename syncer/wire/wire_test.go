@@ -1,0 +1,137 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+)
+
+func client(t *testing.T, o Options) *Client {
+	t.Helper()
+	c, err := NewClient(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.CloseIdle)
+	return c
+}
+
+func get(t *testing.T, c *Client, address string) error {
+	t.Helper()
+	resp, err := c.Get(t.Context(), http.MethodGet, address, nil)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, resp.Body)
+	return errors.Join(err, resp.Body.Close())
+}
+
+func TestCauses(t *testing.T) {
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := "http://" + closed.Addr().String()
+	if err := closed.Close(); err != nil {
+		t.Fatal(err)
+	}
+	release := make(chan struct{})
+	mux := http.NewServeMux()
+	mux.HandleFunc("/loop", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/loop", http.StatusFound) })
+	mux.HandleFunc("/file", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", "file:///etc/passwd")
+		w.WriteHeader(http.StatusFound)
+	})
+	mux.HandleFunc("/silent", func(http.ResponseWriter, *http.Request) { <-release })
+	mux.HandleFunc("/halfway", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "100")
+		_, _ = w.Write([]byte("some"))
+		_ = http.NewResponseController(w).Flush()
+		<-release
+	})
+	mux.HandleFunc("/cut", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "100")
+		_, _ = w.Write([]byte("some"))
+		panic(http.ErrAbortHandler)
+	})
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	defer close(release)
+	secure := httptest.NewUnstartedServer(http.RedirectHandler(server.URL, http.StatusFound))
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0) // it logs the handshake that is refused
+	secure.StartTLS()
+	defer secure.Close()
+
+	c := client(t, Options{Stall: time.Second, Connect: time.Second})
+	for address, want := range map[string]Cause{
+		nobody:                  Unreachable,
+		server.URL + "/loop":    Lie,
+		server.URL + "/file":    Lie,
+		server.URL + "/silent":  Stalled,
+		server.URL + "/halfway": Stalled,
+		server.URL + "/cut":     Cut,
+		secure.URL:              Certificate,
+		"http://\x7f/":          Lie,
+	} {
+		err := get(t, c, address)
+		if got := CauseOf(err); got != want {
+			t.Errorf("%s: cause %q (%v), want %q", address, got, err, want)
+		}
+	}
+	c.http.Transport.(*http.Transport).TLSClientConfig.RootCAs = secure.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+	if err := get(t, c, secure.URL); CauseOf(err) != Lie {
+		t.Errorf("a redirect from https to http: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.Get(ctx, http.MethodGet, server.URL, nil); CauseOf(err) != Canceled {
+		t.Errorf("canceled: %v", err)
+	}
+	if c.Received() == 0 {
+		t.Error("no byte was counted")
+	}
+}
+
+func TestStatusProblem(t *testing.T) {
+	for status, want := range map[int]Cause{404: Gone, 410: Gone, 429: Busy, 503: Busy, 500: Broken, 502: Broken, 403: Refused, 204: Lie, 301: Lie} {
+		resp := &http.Response{StatusCode: status, Header: http.Header{"Retry-After": {"7"}}}
+		p := StatusProblem(resp, "http://x.example/")
+		if p.Cause != want || p.RetryAfter != 7*time.Second {
+			t.Errorf("%d: %s, %s", status, p.Cause, p.RetryAfter)
+		}
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for value, want := range map[string]time.Duration{
+		"": 0, "3": 3 * time.Second, "-5": 0, "x": 0, "99999999999": 0, "999999": maxRetryAfter,
+		"Fri, 02 Jan 2026 03:04:35 GMT": 30 * time.Second,
+		"Fri, 02 Jan 2025 03:04:35 GMT": 0,
+	} {
+		if value == "99999999999" {
+			want = maxRetryAfter // on 64 bits; where an int has 32 it does not parse
+			if got := retryAfter(value, now); got != want && got != 0 {
+				t.Errorf("%q: %s", value, got)
+			}
+			continue
+		}
+		if got := retryAfter(value, now); got != want {
+			t.Errorf("%q: %s, want %s", value, got, want)
+		}
+	}
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	for _, o := range []Options{{Proxy: "nonsense"}, {CAFile: "/does/not/exist"}, {CAFile: "wire_test.go"}} {
+		if _, err := NewClient(o); err == nil {
+			t.Errorf("%+v is accepted", o)
+		}
+	}
+}
