@@ -1,0 +1,122 @@
+package config
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Config is everything that can be set. The zero value is not usable; begin
+// with Default. What each key means to the person who sets it stands in keysOf;
+// the comments here say what a value looks like to the code that reads it.
+//
+// Every value that came through this package has been checked, so a reader need
+// not check again. Copies share their lists, which nobody may change in place.
+type Config struct {
+	Data     string // folder, relative to the current one; never empty
+	Serve    Serve
+	Upstream Upstream
+	Pull     Pull
+	Sync     Sync
+	Storage  Storage
+	Log      Log
+}
+
+// Serve is the [serve] table: how the LAN reaches this box.
+type Serve struct {
+	Listen string // "host:port", the host may be empty
+	Name   string // host name or address; "" to derive one
+}
+
+// Upstream is the [upstream] table: the index that is mirrored, and the way to it.
+type Upstream struct {
+	URL            string // absolute http or https, without a user, query or fragment; "" for PyPI
+	Proxy          string // absolute http, https, socks5 or socks5h, may hold a user; "" for the environment
+	CAFile         string // PEM file; "" for the system's roots only
+	Contact        string // printable ASCII without parentheses, fit for a User-Agent; may be empty
+	ConnectTimeout Duration
+	StallTimeout   Duration
+}
+
+// Pull is the [pull] table: what happens when something is asked for that is
+// not here.
+type Pull struct {
+	Enabled bool
+	Fresh   Duration // 0: ask upstream each time
+	Wait    Duration // 0: do not wait
+}
+
+// Sync is the [sync] table: what this box holds before anyone asks.
+type Sync struct {
+	Interval     Duration
+	Connections  int      // at least 1
+	Projects     []string // requirements (PEP 508) without URLs, as they were written
+	Dependencies bool
+	Latest       int // releases per requirement, newest first; 0 for all
+	Prereleases  bool
+	SDists       SDistPolicy
+	Python       []string // "major.minor", never empty
+	Platforms    []string // "any", or the name of a platform; never empty
+	MaxFileSize  Size     // at least 1
+	RemovalGuard float64  // 0 to 1: the fraction of what is held
+}
+
+// Storage is the [storage] table.
+type Storage struct {
+	Reserve Size
+}
+
+// Log is the [log] table.
+type Log struct {
+	Level  slog.Level
+	Format LogFormat
+}
+
+// SDistPolicy says which source distributions are mirrored.
+type SDistPolicy string
+
+// The values of an SDistPolicy.
+const (
+	SDistsAlways      SDistPolicy = "always"
+	SDistsNever       SDistPolicy = "never"
+	SDistsWhenNoWheel SDistPolicy = "when-no-wheel" // for releases without a wheel that fits
+)
+
+// LogFormat is the form of the log on standard error.
+type LogFormat string
+
+// The values of a LogFormat.
+const (
+	LogText LogFormat = "text"
+	LogJSON LogFormat = "json"
+)
+
+// Default returns the configuration that holds where nothing is set. The lists
+// are fresh for each call.
+func Default() Config {
+	return Config{
+		Data:  "cheeseboard-data",
+		Serve: Serve{Listen: ":8080"},
+		Upstream: Upstream{
+			ConnectTimeout: Duration(10 * time.Second),
+			StallTimeout:   Duration(30 * time.Second),
+		},
+		Pull: Pull{
+			Enabled: true,
+			Fresh:   Duration(10 * time.Minute),
+			Wait:    Duration(1500 * time.Millisecond),
+		},
+		Sync: Sync{
+			Interval:     Duration(6 * time.Hour),
+			Connections:  4,
+			Dependencies: true,
+			Latest:       1,
+			SDists:       SDistsWhenNoWheel,
+			Python:       []string{"3.11", "3.12", "3.13"},
+			Platforms:    []string{"any", "linux-x86_64", "linux-aarch64"},
+			MaxFileSize:  2 * gigabyte,
+			RemovalGuard: 0.1,
+		},
+		Storage: Storage{Reserve: 256 * megabyte},
+		Log:     Log{Level: slog.LevelInfo, Format: LogText},
+	}
+}

@@ -1,0 +1,195 @@
+package config
+
+import (
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"cheeseboard/storage/pypi"
+)
+
+// key is one key of the file, bound to a field of one Config.
+type key struct {
+	path    string // "sync.interval"
+	comment string // what it means to the person who sets it, in plain sentences
+	example string // another value than the default, as TOML
+	setting
+}
+
+// table is one [table] of the file.
+type table struct {
+	name, comment string
+}
+
+// tables lists the tables in the order in which they are printed.
+func tables() []table {
+	return []table{
+		{"serve", "How the computers of the LAN reach this box."},
+		{"upstream", "The index that is mirrored, and the way to it."},
+		{"pull", "What happens when something is asked for that is not here."},
+		{"sync", "What this box holds before anyone asks for it."},
+		{"storage", "How the disk is used."},
+		{"log", "What is written to standard error."},
+	}
+}
+
+const (
+	second = Duration(time.Second)
+	minute = Duration(time.Minute)
+	hour   = Duration(time.Hour)
+	year   = 365 * 24 * hour
+)
+
+// keysOf lists every key in the order in which they are printed, table by
+// table, bound to the fields of c. It is the one place that knows the keys:
+// their names, meanings, bounds and examples.
+func keysOf(c *Config) []key {
+	return slices.Concat(
+		[]key{{"data",
+			"Folder that holds everything: metadata, packages, state. Relative paths count from the current folder.",
+			`"/srv/cheeseboard"`, text(&c.Data, checkFolder)}},
+		serveKeys(&c.Serve), upstreamKeys(&c.Upstream), pullKeys(&c.Pull),
+		selectionKeys(&c.Sync), syncKeys(&c.Sync), storageKeys(&c.Storage), logKeys(&c.Log),
+	)
+}
+
+func serveKeys(c *Serve) []key {
+	return []key{
+		{"serve.listen",
+			"Address and port to listen on. Without an address: all of them, IPv4 and IPv6. Port 0 picks a free one.",
+			`"192.168.1.5:80"`, text(&c.Listen, checkListen)},
+		{"serve.name",
+			"Host name or address under which the LAN reaches this box, printed in the hints for pip and uv. Empty: derived from the network.",
+			`"cheeseboard.local"`, text(&c.Name, checkHostName)},
+	}
+}
+
+func upstreamKeys(c *Upstream) []key {
+	return []key{
+		{"upstream.url",
+			"Simple index to mirror (PEP 503, PEP 691): any index, or another cheeseboard. Empty: PyPI.",
+			`"https://packages.example.org/simple/"`, text(&c.URL, checkUpstreamURL)},
+		{"upstream.proxy",
+			"Proxy on the way to upstream; it may hold a user and a password. Empty: what HTTPS_PROXY, HTTP_PROXY and NO_PROXY say.",
+			`"http://proxy.example.org:3128"`, text(&c.Proxy, checkProxy)},
+		{"upstream.ca-file",
+			"PEM file with certificates to trust besides those of the system, for proxies that open TLS. Empty: none.",
+			`"/etc/ssl/school.pem"`, text(&c.CAFile, anyText)},
+		{"upstream.contact",
+			"How the operator of upstream can reach you; sent in the User-Agent. Empty: not sent.",
+			`"it@example.org"`, text(&c.Contact, checkContact)},
+		{"upstream.connect-timeout",
+			"Duration after which an attempt to connect is given up.",
+			`"5s"`, duration(&c.ConnectTimeout, second/10, 10*minute)},
+		{"upstream.stall-timeout",
+			"Duration without a single byte after which a transfer is broken off and resumed. There is no limit on a whole transfer.",
+			`"1m"`, duration(&c.StallTimeout, second, hour)},
+	}
+}
+
+func pullKeys(c *Pull) []key {
+	return []key{
+		{"pull.enabled",
+			"Whether projects and files that are not here are fetched when somebody asks for them.",
+			"false", boolean(&c.Enabled)},
+		{"pull.fresh",
+			"Duration for which a project page is served without asking upstream whether it changed.",
+			`"1h"`, duration(&c.Fresh, 0, year)},
+		{"pull.wait",
+			"Duration for which a LAN client waits for a sign of life from upstream before it gets what is here.",
+			// pip gives up after 15 s; what comes close to that is no answer.
+			`"500ms"`, duration(&c.Wait, 0, 10*second)},
+	}
+}
+
+// selectionKeys say what is held, syncKeys how it is brought here.
+func selectionKeys(c *Sync) []key {
+	return []key{
+		{"sync.projects",
+			"Requirements (PEP 508) to hold, with extras and versions as for pip.",
+			`["numpy>=2,<3", "uvicorn[standard]"]`,
+			list{&c.Projects, checkRequirement, false, "\n"}},
+		{"sync.dependencies",
+			"Whether what the selected releases depend on (Requires-Dist) is held too.",
+			"false", boolean(&c.Dependencies)},
+		{"sync.latest",
+			"Number of the newest releases to hold for each requirement. 0: all of them.",
+			"3", integer(&c.Latest, 0, 1_000_000)},
+		{"sync.prereleases",
+			"Whether pre-releases count as releases even where a requirement does not ask for them.",
+			"true", boolean(&c.Prereleases)},
+		{"sync.sdists",
+			`Whether source distributions are held: "always", "never", or "when-no-wheel" for releases without a wheel that fits.`,
+			`"never"`, choice(&c.SDists, func(p SDistPolicy) string { return string(p) },
+				SDistsAlways, SDistsNever, SDistsWhenNoWheel)},
+		{"sync.python",
+			"Python versions that the LAN uses.",
+			`["3.12", "3.13"]`, list{&c.Python, checkPython, true, ", "}},
+		{"sync.platforms",
+			`Platforms that the LAN uses. Wheels for every platform ("any") are held in any case.`,
+			`["linux-x86_64", "linux-armv7l"]`, list{&c.Platforms, checkPlatform, true, ", "}},
+	}
+}
+
+func syncKeys(c *Sync) []key {
+	return []key{
+		{"sync.interval",
+			"Duration between two looks at upstream for news.",
+			`"24h"`, duration(&c.Interval, minute, year)},
+		{"sync.connections",
+			"Number of files that are fetched at the same time.",
+			"2", integer(&c.Connections, 1, 32)},
+		{"sync.max-file-size",
+			"Size above which a file is not mirrored.",
+			`"500MB"`, size(&c.MaxFileSize, 1, Size(pypi.MaxFileSize))},
+		{"sync.removal-guard",
+			"Fraction of what is held: an answer from upstream that would remove more than this is refused, since it is rather a fault than the truth. 1: never refuse.",
+			"0.25", fraction(&c.RemovalGuard)},
+	}
+}
+
+func storageKeys(c *Storage) []key {
+	return []key{
+		{"storage.reserve",
+			"Free space on the disk that is never used.",
+			`"1GiB"`, size(&c.Reserve, 0, 1000*terabyte)},
+	}
+}
+
+func logKeys(c *Log) []key {
+	return []key{
+		{"log.level",
+			`Least level that is logged: "debug", "info", "warn" or "error".`,
+			`"debug"`, choice(&c.Level, func(l slog.Level) string { return strings.ToLower(l.String()) },
+				slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError)},
+		{"log.format",
+			`"text" for people, "json" for programs.`,
+			`"json"`, choice(&c.Format, func(f LogFormat) string { return string(f) }, LogText, LogJSON)},
+	}
+}
+
+// set is that of the setting, with the example of the key in what was expected.
+func (k key) set(v value) []fault {
+	faults := k.setting.set(v)
+	for i, f := range faults {
+		if strings.HasSuffix(f.want, suchAs) {
+			faults[i].want += k.example
+		}
+	}
+	return faults
+}
+
+// variable is the name of the key in the environment.
+func (k key) variable() string {
+	return envPrefix + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(k.path))
+}
+
+// paths lists the names of the keys.
+func paths(keys []key) []string {
+	names := make([]string, len(keys))
+	for i, k := range keys {
+		names[i] = k.path
+	}
+	return names
+}

@@ -1,0 +1,49 @@
+package config
+
+import (
+	"strconv"
+	"strings"
+
+	"cheeseboard/storage/pypi"
+)
+
+// checkRequirement accepts a requirement (PEP 508) that names a project of the
+// index. The text is kept as it was written, so that it is printed like that;
+// whoever plans a sync parses it again with pypi.ParseRequirement.
+func checkRequirement(s string) string {
+	const want = `a requirement such as "numpy>=2,<3" or "uvicorn[standard]"`
+	r, err := pypi.ParseRequirement(s)
+	switch {
+	case err != nil:
+		return want + reason(err, s)
+	case r.URL != "":
+		return want + ", without a URL: only what the index has is mirrored"
+	}
+	return ""
+}
+
+// checkPlatform accepts "any", which stands for wheels without compiled code,
+// and what pypi.ParsePlatform reads.
+func checkPlatform(s string) string {
+	if s == "any" {
+		return ""
+	}
+	if _, err := pypi.ParsePlatform(s); err != nil {
+		return `"any" or a platform such as "linux-aarch64"` + reason(err, s)
+	}
+	return ""
+}
+
+// reason is what an error says of the text s, in parentheses, without the text
+// itself, which the message shows already. It says nothing of text that holds a
+// password, since it might quote a part of it.
+func reason(err error, s string) string {
+	if secret.MatchString(s) {
+		return ""
+	}
+	said := err.Error()
+	if _, after, ok := strings.Cut(said, strconv.Quote(s)+": "); ok {
+		said = after
+	}
+	return " (" + oneLine(said) + ")"
+}
