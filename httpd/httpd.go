@@ -35,7 +35,8 @@ type Deps struct {
 	Name string
 	// Log gets requests at debug and failures at error; nil discards.
 	Log *slog.Logger
-	// PageCacheBytes bounds the rendered pages that are kept; 0 means 8 MiB.
+	// PageCacheBytes bounds the rendered pages that are kept; 0 means 8 MiB, and
+	// with a negative value none are.
 	PageCacheBytes int64
 	// Patience is the time in which a client must take one slice (1 MiB) of an
 	// answer; 0 means the constant Patience.

@@ -15,8 +15,13 @@ import (
 // back, so that one huge page does not hold memory for ever.
 const maxKeptBuffer = 1 << 20
 
-// pageLevel is the compression of pages that are kept.
-const pageLevel = 3
+// pageLevel is the compression of pages that are kept. Most of a page is
+// digests, which no level makes smaller: on a page of 3,000 files level 6 saves
+// 1 % over level 1.
+const pageLevel = 1
+
+// entrySize is about what one file takes on a page, in bytes.
+const entrySize = 512
 
 // renderer holds the buffers of one rendering. There are as many as processors:
 // more renderings at once would only need more memory, not less time.
@@ -45,11 +50,12 @@ func (h *Handler) render(name pypi.Name, page Page, key cacheKey) (rendered, err
 		return rendered{}, fmt.Errorf("load page of %s: %w", name, err)
 	}
 	project = offered(project)
+	r.raw = slices.Grow(r.raw[:0], entrySize*(len(project.Files)+1))
 	link := func(f *pypi.File) string { return h.link(name, f) }
 	if key.json {
-		r.raw = pypi.AppendProjectJSON(r.raw[:0], project, link)
+		r.raw = pypi.AppendProjectJSON(r.raw, project, link)
 	} else {
-		r.raw = pypi.AppendProjectHTML(r.raw[:0], project, link)
+		r.raw = pypi.AppendProjectHTML(r.raw, project, link)
 	}
 	out := rendered{serial: project.LastSerial}
 	if key.gzip {

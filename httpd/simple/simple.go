@@ -83,7 +83,8 @@ type Deps struct {
 	Link func(pypi.Name, *pypi.File) string
 	// Log gets internal errors; nil discards.
 	Log *slog.Logger
-	// CacheBytes bounds the rendered pages that are kept; 0 means 8 MiB.
+	// CacheBytes bounds the rendered pages that are kept; 0 means 8 MiB, and
+	// with a negative value none are.
 	CacheBytes int64
 }
 
