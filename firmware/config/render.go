@@ -29,7 +29,12 @@ func Render(c Config) []byte {
 		}
 		b.WriteByte('\n')
 		writeComment(&b, k.comment)
-		writeComment(&b, "Default: "+fallback[i].toml()+". Example: "+k.example)
+		usual, example := "Default: "+fallback[i].toml()+".", "Example: "+k.example
+		if len("# ")+len(usual)+len(" ")+len(example) <= commentWidth {
+			writeComment(&b, usual+" "+example)
+		} else { // never break an example that somebody may copy
+			b.WriteString("# " + usual + "\n# " + example + "\n")
+		}
 		fmt.Fprintf(&b, "%s = %s\n", name, k.toml())
 	}
 	return b.Bytes()
@@ -45,12 +50,14 @@ func writeTable(b *bytes.Buffer, name string) {
 	}
 }
 
-// writeComment breaks the text into lines of at most 78 characters.
+// commentWidth is the length of the longest line of a comment.
+const commentWidth = 78
+
+// writeComment breaks the text into lines.
 func writeComment(b *bytes.Buffer, text string) {
-	const width = 78
 	line := "#"
 	for word := range strings.FieldsSeq(text) {
-		if len(line)+1+len(word) > width && line != "#" {
+		if len(line)+1+len(word) > commentWidth && line != "#" {
 			b.WriteString(line + "\n")
 			line = "#"
 		}

@@ -61,6 +61,9 @@ func TestRenderDocumentsEveryKey(t *testing.T) {
 		if !strings.Contains(words, want) {
 			t.Errorf("the file does not hold %q", want)
 		}
+		if !strings.Contains(file, "Example: "+k.example+"\n") {
+			t.Errorf("the example of %s is broken into lines", k.path)
+		}
 	}
 	for _, line := range strings.Split(file, "\n") {
 		if strings.HasPrefix(line, "#") && utf8.RuneCountInString(line) > 78 || strings.TrimRight(line, " ") != line {
