@@ -156,7 +156,10 @@ func (c candidate) prerelease() bool { return c.known && c.version.IsPrerelease(
 // that is not a version matches "===" only.
 func (s Specifier) matches(c candidate) bool {
 	if s.operator == "===" {
-		return strings.ToLower(c.text) == strings.ToLower(s.operand)
+		// Not EqualFold, which takes some letters for one another that have
+		// different lower cases.
+		text, operand := strings.ToLower(c.text), strings.ToLower(s.operand)
+		return text == operand
 	}
 	if !c.known {
 		return false

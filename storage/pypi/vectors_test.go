@@ -182,4 +182,3 @@ func readVectors(t testing.TB) (Environment, []vector) {
 	}
 	return file.Env, file.Vectors
 }
-
