@@ -22,6 +22,7 @@ func TestDistributionVersion(t *testing.T) {
 		{"lxml", "lxml-3.4.4.linux-x86_64.tar.gz", KindOther, "3.4.4"},
 		{"lxml", "lxml-3.4.4.macosx-10.9-x86_64.tar.gz", KindOther, "3.4.4"},
 		{"foo", "foo-1.0-2.noarch.rpm", KindOther, "1.0"},
+		{"foo", "foo-1.0-1_all.deb", KindOther, "1.0"},
 		{"foo", "foo-x.rpm", KindOther, ""},
 		{"foo", "bar-1.0.tar.gz", KindSdist, ""},
 		{"foo", "bar-1.0-py3-none-any.whl", KindWheel, ""},

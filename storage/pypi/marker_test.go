@@ -132,6 +132,19 @@ func TestMarkerOfLockFile(t *testing.T) {
 	}
 }
 
+// A Python built between two releases says of itself "3.11.0+", which is no
+// version of PEP 440.
+func TestMarkerOfPythonBetweenReleases(t *testing.T) {
+	m, err := ParseMarker(`python_full_version >= "3.11.0"`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := Environment{"python_full_version": "3.11.0+"}
+	if met, err := m.Evaluate(env, nil); !met || err != nil {
+		t.Errorf("%s for 3.11.0+: %t, %v", m, met, err)
+	}
+}
+
 func TestNilMarkerIsMet(t *testing.T) {
 	var m *Marker
 	met, err := m.Evaluate(nil, nil)

@@ -36,7 +36,7 @@ func TestRequirementWithURL(t *testing.T) {
 func TestParseRequirementRefuses(t *testing.T) {
 	for _, s := range []string{
 		"", " ", "-r requirements.txt", ".hidden", "name-", "name_", "na me", "name;", "name[", "name[a b]", "name[,]",
-		"name[a,]", "name()x", "name(>=1", "name>=1)", "name>=1<2", "name>=", "name>=1.*", "name~=1", "name @", "name@ ",
+		"name[a,]", "name[a-]", "name[a.]", "name()x", "name(>=1", "name>=1)", "name>=1<2", "name>=", "name>=1.*", "name~=1", "name @", "name@ ",
 		"name @ url x", "name; os_name", "name; os_name = 'nt'", "name; x == 'nt'", "name\n", "naïve", "name>=1 \r\n",
 		"name; os_name == 'nt' and", "name; (os_name == 'nt'", "name ; \xff", "name>=1.0+local", "name===x y",
 	} {
