@@ -21,6 +21,8 @@ usage() { awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "$root/$name"
 # user's settings, a go.work further up, or a git hook have put around it.
 settle_go() {
 	command -v go >/dev/null || die "the go command is missing; install Go $(awk '$1 == "go" { print $2 }' go.mod) or later from https://go.dev/dl/"
+	# Its caches lie in the home folder; some schedulers start jobs without one.
+	[[ -n ${HOME-} ]] || { unset HOME && HOME=~ && export HOME; }
 	unset GOOS GOARCH GOARM GO386 GOAMD64 CGO_ENABLED GOEXPERIMENT GODEBUG
 	unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_PREFIX
 	export GOFLAGS=-buildvcs=false GOWORK=off LC_ALL=C
