@@ -116,10 +116,11 @@ func TestChangesWhileServing(t *testing.T) {
 		}
 	})
 	for range 2 {
+		ask := request(t, testContext(t), "GET", server.IndexURL()+"brie/")
 		group.Go(func() {
 			last := 0
 			for last < 31 {
-				a, err := do(rawClient(), request(t, testContext(t), "GET", server.IndexURL()+"brie/"))
+				a, err := do(rawClient(), ask.Clone(ask.Context()))
 				n := strings.Count(string(a.body), "</a>")
 				if err != nil || a.status != 200 || n < last {
 					t.Errorf("%d, %v: %d files after %d", a.status, err, n, last)

@@ -88,7 +88,8 @@ func WithoutLength() Lie {
 }
 
 // Status answers with a status and a short text. retryAfter is the Retry-After
-// header, in seconds or as a date; "" leaves it out.
+// header, in seconds or as a date; "" leaves it out. 404 on a page is a project
+// that was deleted, 404 on metadata is metadata that the page promised.
 func Status(code int, retryAfter string) Lie {
 	name := "status:" + strconv.Itoa(code)
 	if retryAfter != "" {

@@ -123,8 +123,9 @@ func TestNeverAnswer(t *testing.T) {
 		err error
 	}
 	results := make(chan result, 1)
+	ask := request(t, testContext(t), "GET", url)
 	go func() {
-		a, err := do(rawClient(), request(t, testContext(t), "GET", url))
+		a, err := do(rawClient(), ask)
 		results <- result{a, err}
 	}()
 	<-told.Reached()

@@ -139,8 +139,10 @@ func (s *Server) base(i int) string {
 	return "http://" + s.addresses[i]
 }
 
-// Tell tells a lie on what the target means: the first times requests, or, with
-// 0, for ever.
+// Tell tells a lie on what the target means: on the first times requests, or,
+// with 0, for ever. Only those requests count that the lie can apply to: a lie
+// about bodies needs a GET, one about ranges a Range. A lie that is told counts
+// even if it changes nothing, as a cut beyond the end of the body.
 func (s *Server) Tell(target Target, lie Lie, times int) *Told {
 	t := newTold(target, lie, times)
 	s.lies.tell(t)

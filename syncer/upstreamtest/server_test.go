@@ -71,8 +71,9 @@ func TestCloseWakesTheStalled(t *testing.T) {
 	must(t, server.Start())
 	told := server.Tell(OnFile(name), NeverAnswer(), 0)
 	failed := make(chan error, 1)
+	ask := request(t, testContext(t), "GET", server.FileURL(name))
 	go func() {
-		_, err := do(rawClient(), request(t, testContext(t), "GET", server.FileURL(name)))
+		_, err := do(rawClient(), ask)
 		failed <- err
 	}()
 	<-told.Reached()
@@ -100,8 +101,9 @@ func TestBlackhole(t *testing.T) {
 	}()
 	ctx, cancel := context.WithCancel(testContext(t))
 	failed := make(chan error, 1)
+	ask := request(t, ctx, "GET", url, "Range", "bytes=5-")
 	go func() {
-		_, err := do(rawClient(), request(t, ctx, "GET", url, "Range", "bytes=5-"))
+		_, err := do(rawClient(), ask)
 		failed <- err
 	}()
 	// It is accepted and its request is taken, but no status is sent.
@@ -131,8 +133,9 @@ func TestBandwidthAndLatency(t *testing.T) {
 	began := time.Now()
 	var group sync.WaitGroup
 	for range 2 {
+		ask := request(t, testContext(t), "GET", server.FileURL(name))
 		group.Go(func() {
-			a, err := do(rawClient(), request(t, testContext(t), "GET", server.FileURL(name)))
+			a, err := do(rawClient(), ask)
 			if err != nil || !bytes.Equal(a.body, content) {
 				t.Errorf("%d bytes, %v", len(a.body), err)
 			}

@@ -75,7 +75,7 @@ func ParseTarget(s string) (Target, error) {
 	case "path":
 		return OnPath(pattern), nil
 	}
-	return Target{}, fmt.Errorf("parse target %q: want root, all, page:, file:, metadata: or path:", s)
+	return Target{}, fmt.Errorf("parse target %q: want root, all, or page, file, metadata, path with a colon and a pattern", s)
 }
 
 // String is the form that ParseTarget reads.

@@ -121,6 +121,7 @@ type archive struct {
 	out    bytes.Buffer
 	zip    *zip.Writer
 	record strings.Builder
+	packer *flate.Writer // one for all entries: a new one costs more than they do
 	err    error
 }
 
@@ -143,7 +144,7 @@ func (a *archive) write(name string, content []byte, method uint16) {
 	}
 	packed := content
 	if method == zip.Deflate {
-		if packed, a.err = deflate(content); a.err != nil {
+		if packed, a.err = a.deflate(content); a.err != nil {
 			return
 		}
 	}
@@ -153,6 +154,7 @@ func (a *archive) write(name string, content []byte, method uint16) {
 		CompressedSize64: uint64(len(packed)), UncompressedSize64: uint64(len(content)),
 	}
 	header.SetMode(0o644)
+	//lint:ignore SA1019 CreateRaw writes this field and not Modified, which would add an extra field
 	header.ModifiedDate = 1<<5 | 1 // 1980-01-01, as epoch
 	w, err := a.zip.CreateRaw(header)
 	if err == nil {
@@ -173,16 +175,21 @@ func (a *archive) finish(recordName string) ([]byte, error) {
 	return a.out.Bytes(), nil
 }
 
-func deflate(content []byte) ([]byte, error) {
+func (a *archive) deflate(content []byte) ([]byte, error) {
 	var b bytes.Buffer
-	w, err := flate.NewWriter(&b, flate.DefaultCompression)
-	if err != nil {
+	if a.packer == nil {
+		w, err := flate.NewWriter(&b, flate.DefaultCompression)
+		if err != nil {
+			return nil, err
+		}
+		a.packer = w
+	} else {
+		a.packer.Reset(&b)
+	}
+	if _, err := a.packer.Write(content); err != nil {
 		return nil, err
 	}
-	if _, err := w.Write(content); err != nil {
-		return nil, err
-	}
-	if err := w.Close(); err != nil {
+	if err := a.packer.Close(); err != nil {
 		return nil, err
 	}
 	return b.Bytes(), nil

@@ -115,7 +115,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) 
 	select {
 	case <-ctx.Done():
 		err = control.Close()
-		<-served
+		_ = <-served // http.ErrServerClosed, as it should be
 	case err = <-served:
 	}
 	return err

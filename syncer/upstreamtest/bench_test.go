@@ -1,0 +1,9 @@
+package upstreamtest
+
+import "testing"
+
+func BenchmarkSampleIndex(b *testing.B) {
+	for b.Loop() {
+		SampleIndex(1)
+	}
+}
