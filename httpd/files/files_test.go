@@ -257,7 +257,19 @@ func TestArrivingThatFailsIsBrokenOff(t *testing.T) {
 				r.Reader = bytes.NewReader(data)
 				return &r
 			}}
-			server := httptest.NewServer(files.New(source, nil))
+			// Whether the handler itself breaks off is seen apart from what net/http
+			// makes of a body that is too short.
+			aborted := make(chan any, 1)
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				defer func() {
+					fault := recover()
+					aborted <- fault
+					if fault != nil {
+						panic(fault)
+					}
+				}()
+				files.New(source, nil).ServeHTTP(w, r)
+			}))
 			defer server.Close()
 			req, err := http.NewRequestWithContext(t.Context(), "GET", server.URL+source.url(), nil)
 			if err != nil {
@@ -274,6 +286,9 @@ func TestArrivingThatFailsIsBrokenOff(t *testing.T) {
 			}
 			if (err != nil) != tt.broken {
 				t.Errorf("%d bytes, then %v; want broken: %v", n, err, tt.broken)
+			}
+			if fault := <-aborted; (fault == http.ErrAbortHandler) != tt.broken {
+				t.Errorf("the handler ends with %v", fault)
 			}
 			if tt.broken && n >= int64(len(data)) {
 				t.Error("the client has all bytes of a file that is wrong")
