@@ -75,6 +75,9 @@ func appendHTMLFile(dst []byte, f *File, link Link) []byte {
 	}
 	if f.CoreMetadata.Available {
 		h := linkHash(f.CoreMetadata.Hashes)
+		if h == nil && len(f.CoreMetadata.Hashes) > 0 {
+			h = &f.CoreMetadata.Hashes[0] // nothing else can be meant here
+		}
 		dst = append(appendMetadataValue(append(dst, ` data-core-metadata="`...), h), '"')
 		dst = append(appendMetadataValue(append(dst, ` data-dist-info-metadata="`...), h), '"')
 	}

@@ -34,16 +34,16 @@ func (ev *htmlEvidence) addHeading(text []byte) {
 }
 
 // project decides whether the page is the page of a project. A page with the
-// version meta is one. So is a page that links to distributions; if it also has
-// a form or the like, one link at least must carry the project's name, for
-// portals offer programs to download. A page without such links is an empty one
-// if its heading says so, or if it shows nothing at all.
+// version meta is one. So is a page that links to distributions; one link at
+// least must carry the project's name if the page also has a form or shows text,
+// for portals offer programs to download. A page without such links is an empty
+// one if its heading says so, or if it shows nothing at all.
 func (ev *htmlEvidence) project(want Name) error {
 	switch {
 	case ev.version, ev.named, ev.headed(want):
 	case ev.foreign != "":
 		return ev.refuse("it contains <" + ev.foreign + ">")
-	case ev.entries > 0, ev.phrase():
+	case ev.entries > 0 && !ev.text, ev.phrase():
 	case ev.text, ev.strange, !ev.markup, len(bytes.TrimSpace(ev.heading)) > 0:
 		return ev.refuse("it links to no distribution and does not call itself an index")
 	}
