@@ -29,7 +29,7 @@ type Target struct {
 	name   string
 	order  pypi.TagOrder
 	pure   bool
-	python []pypi.Version // versions that stand for it: the least and the greatest micro release
+	python []pypi.Version     // versions that stand for it: the least and the greatest micro release
 	envs   []pypi.Environment // likewise, for markers
 }
 
