@@ -9,72 +9,92 @@ import (
 	"time"
 )
 
-func TestEachChangeMovesTheSerial(t *testing.T) {
+// changing is an index under change, with a page that is read after each.
+type changing struct {
+	t      *testing.T
+	index  *Index
+	server *Server
+	url    string
+	last   int64 // serial
+}
+
+func newChanging(t *testing.T) *changing {
+	t.Helper()
 	index := NewIndex()
 	server := start(t, index)
+	return &changing{t, index, server, server.IndexURL() + "brie-fine/", index.Serial()}
+}
+
+// page reads the page after a change, which must have moved the serial.
+func (c *changing) page(change error) wire {
+	c.t.Helper()
+	must(c.t, change)
+	p := readPage(c.t, c.url)
+	if p.Meta.LastSerial <= c.last || p.Meta.LastSerial != c.index.Serial() {
+		c.t.Errorf("serial %d after %d", p.Meta.LastSerial, c.last)
+	}
+	c.last = p.Meta.LastSerial
+	return p
+}
+
+func brie(t *testing.T) (name string, content []byte) {
+	t.Helper()
 	w := Wheel{Name: "Brie.Fine", Version: "1.0", RequiresPython: ">=3.8"}
-	name := w.Filename()
 	content, err := w.Build()
 	must(t, err)
-	url := server.IndexURL() + "brie-fine/"
-	last := index.Serial()
-	page := func(what string) wire {
-		t.Helper()
-		p := readPage(t, url)
-		if p.Meta.LastSerial <= last || p.Meta.LastSerial != index.Serial() {
-			t.Errorf("%s: serial %d after %d", what, p.Meta.LastSerial, last)
-		}
-		last = p.Meta.LastSerial
-		return p
-	}
+	return w.Filename(), content
+}
 
-	must(t, index.AddProject("Brie.Fine"))
-	if p := page("add project"); len(p.Files) != 0 || p.Name != "brie-fine" {
-		t.Errorf("a new project: %+v", p)
-	}
-	must(t, index.AddFile("Brie.Fine", name, content, Facts{}))
-	if f := page("add file").Files[0]; f.RequiresPython != ">=3.8" || f.CoreMetadata == false {
+func TestChangesOfFiles(t *testing.T) {
+	c := newChanging(t)
+	name, content := brie(t)
+	if f := c.page(c.index.AddFile("Brie.Fine", name, content, Facts{})).Files[0]; f.RequiresPython != ">=3.8" || f.CoreMetadata == false {
 		t.Errorf("facts that come from the wheel: %+v", f)
 	}
-	must(t, index.Yank("brie-fine", name, ""))
-	if f := page("yank").Files[0]; f.Yanked != true {
+	if f := c.page(c.index.Yank("brie-fine", name, "")).Files[0]; f.Yanked != true {
 		t.Errorf("yanked: %v", f.Yanked)
 	}
-	must(t, index.Unyank("brie_fine", name))
-	if f := page("unyank").Files[0]; f.Yanked != false {
+	if f := c.page(c.index.Unyank("brie_fine", name)).Files[0]; f.Yanked != false {
 		t.Errorf("unyanked: %v", f.Yanked)
 	}
-	must(t, index.SetProvenance("brie-fine", name, "https://cheese.example/p"))
-	must(t, index.SetUploadTime("brie-fine", name, time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)))
-	if f := page("facts").Files[0]; f.Provenance != "https://cheese.example/p" || f.UploadTime != "2026-01-02T03:04:05.000000Z" {
+	c.page(c.index.SetProvenance("brie-fine", name, "https://cheese.example/p"))
+	f := c.page(c.index.SetUploadTime("brie-fine", name, time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))).Files[0]
+	if f.Provenance != "https://cheese.example/p" || f.UploadTime != "2026-01-02T03:04:05.000000Z" {
 		t.Errorf("facts: %+v", f)
 	}
-	before := index.Path(name)
-	must(t, index.ReplaceFile("brie-fine", name, slices.Concat(content, []byte{0}), Facts{HideMetadata: true}))
-	if f := page("replace").Files[0]; *f.Size != int64(len(content)+1) || f.CoreMetadata != false || index.Path(name) == before {
+	before := c.index.Path(name)
+	f = c.page(c.index.ReplaceFile("brie-fine", name, slices.Concat(content, []byte{0}), Facts{HideMetadata: true})).Files[0]
+	if *f.Size != int64(len(content)+1) || f.CoreMetadata != false || c.index.Path(name) == before {
 		t.Errorf("replaced: %+v", f)
 	}
-	if a := get(t, server.URL()+before); a.status != 404 {
+	if a := get(t, c.server.URL()+before); a.status != 404 {
 		t.Errorf("the old bytes: %d", a.status)
 	}
-	must(t, index.SetStatus("brie-fine", "quarantined", "bad"))
-	if p := page("quarantine"); len(p.Files) != 0 || p.Status.Status != "quarantined" || len(index.Projects()) != 0 {
-		t.Errorf("quarantined: %+v", p)
-	}
-	must(t, index.SetStatus("brie-fine", "", ""))
-	if p := page("clear"); len(p.Files) != 1 || len(index.Filenames("brie-fine")) != 1 {
-		t.Errorf("cleared: %+v", p)
-	}
-	must(t, index.RemoveFile("brie-fine", name))
-	if p := page("remove file"); len(p.Files) != 0 || p.Versions == nil || len(p.Versions) != 0 || index.Path(name) != "" {
+	p := c.page(c.index.RemoveFile("brie-fine", name))
+	if len(p.Files) != 0 || p.Versions == nil || len(p.Versions) != 0 || c.index.Path(name) != "" {
 		t.Errorf("file removed: %+v", p)
 	}
-	must(t, index.RemoveProject("brie-fine"))
-	if a := get(t, url); a.status != 404 || index.Serial() <= last || len(index.Filenames("brie-fine")) != 0 {
+}
+
+func TestChangesOfProjects(t *testing.T) {
+	c := newChanging(t)
+	name, content := brie(t)
+	if p := c.page(c.index.AddProject("Brie.Fine")); len(p.Files) != 0 || p.Name != "brie-fine" {
+		t.Errorf("a new project: %+v", p)
+	}
+	c.page(c.index.AddFile("Brie.Fine", name, content, Facts{}))
+	p := c.page(c.index.SetStatus("brie-fine", "quarantined", "bad"))
+	if len(p.Files) != 0 || p.Status.Status != "quarantined" || len(c.index.Projects()) != 0 {
+		t.Errorf("quarantined: %+v", p)
+	}
+	if p := c.page(c.index.SetStatus("brie-fine", "", "")); len(p.Files) != 1 || len(c.index.Filenames("brie-fine")) != 1 {
+		t.Errorf("cleared: %+v", p)
+	}
+	must(t, c.index.RemoveProject("brie-fine"))
+	if a := get(t, c.url); a.status != 404 || c.index.Serial() <= c.last || len(c.index.Filenames("brie-fine")) != 0 {
 		t.Errorf("project removed: %d", a.status)
 	}
-	must(t, index.AddProject("brie-fine"))
-	page("add again")
+	c.page(c.index.AddProject("brie-fine"))
 }
 
 func TestIndexRefuses(t *testing.T) {

@@ -115,7 +115,9 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) 
 	select {
 	case <-ctx.Done():
 		err = control.Close()
-		_ = <-served // http.ErrServerClosed, as it should be
+		if ended := <-served; !errors.Is(ended, http.ErrServerClosed) {
+			err = errors.Join(err, ended)
+		}
 	case err = <-served:
 	}
 	return err
