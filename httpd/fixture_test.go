@@ -119,3 +119,5 @@ func (l *logBuffer) String() string {
 	defer l.mu.Unlock()
 	return l.b.String()
 }
+
+func newLog(b *logBuffer) *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"cheeseboard/httpd/files"
@@ -126,11 +127,18 @@ func (h *Handler) finish(w *rolling, r *http.Request, start time.Time) {
 	}
 	if h.log.Enabled(r.Context(), slog.LevelDebug) {
 		h.log.Debug("request", "method", r.Method, "path", r.URL.Path, "status", w.status, "bytes", w.sent,
-			"aborted", aborted, "took", time.Since(start), "client", r.RemoteAddr, "agent", reply.Plain(r.UserAgent()))
+			"aborted", aborted, "took", time.Since(start), "client", r.RemoteAddr, "agent", agent(r))
 	}
 	if aborted {
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// agent gives the name and version of the client's program. pip goes on for 500
+// bytes about its machine.
+func agent(r *http.Request) string {
+	product, _, _ := strings.Cut(r.UserAgent(), " ")
+	return reply.Plain(product[:min(len(product), 60)])
 }
 
 func (h *Handler) logPanic(r *http.Request, fault any) {

@@ -129,7 +129,7 @@ func TestPanicIsLoggedAndToldAs500(t *testing.T) {
 	b := newBox(t, 100)
 	b.page = func() (simple.Page, error) { panic("secret of the inside") }
 	w := httptest.NewRecorder()
-	b.handler(slog.New(slog.NewTextHandler(&log, nil))).ServeHTTP(w, httptest.NewRequest("GET", "/simple/demo/", nil))
+	b.handler(newLog(&log)).ServeHTTP(w, httptest.NewRequest("GET", "/simple/demo/", nil))
 	if w.Code != 500 || strings.Contains(w.Body.String(), "secret") {
 		t.Errorf("%d %q", w.Code, w.Body)
 	}
