@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strings"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -55,9 +56,16 @@ func report(w io.Writer, figures []figure) error {
 		return nil
 	}
 	var rows, lines bytes.Buffer
-	rows.WriteString("benchmark\tmedian\tunit\truns\tspread\n")
+	rows.WriteString("benchmark\tus\tspread\truns\tmore\n")
+	for i := 0; i < len(figures); {
+		end := i + 1
+		for end < len(figures) && figures[end].title() == figures[i].title() {
+			end++
+		}
+		rows.WriteString(row(figures[i:end]))
+		i = end
+	}
 	for _, f := range figures {
-		fmt.Fprintf(&rows, "%s\t%s\t%s\t%d\t%.0f %%\n", f.title(), f.number(), f.unit, f.runs, 100*f.spread)
 		fmt.Fprintf(&lines, "%s: %s\n", f.key, f.number())
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -71,4 +79,19 @@ func report(w io.Writer, figures []figure) error {
 		return fmt.Errorf("print the figures: %w", err)
 	}
 	return nil
+}
+
+// row is the line of the table for one benchmark. The time comes first, unless
+// the benchmark suppressed it because it means nothing.
+func row(figures []figure) string {
+	took, rest := "-", figures
+	if figures[0].unit == "us" {
+		took, rest = figures[0].number(), figures[1:]
+	}
+	var more []string
+	for _, f := range rest {
+		more = append(more, f.number()+" "+f.unit)
+	}
+	f := figures[0]
+	return fmt.Sprintf("%s\t%s\t%.0f %%\t%d\t%s\n", f.title(), took, 100*f.spread, f.runs, strings.Join(more, ", "))
 }

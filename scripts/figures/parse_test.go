@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -77,8 +78,9 @@ storage_meta_open10000_us: 0.000500
 	if lines != want {
 		t.Errorf("got\n%swant\n%s", lines, want)
 	}
-	if !strings.Contains(out.String(), "httpd/ServePage10") || !strings.Contains(out.String(), "694 %") {
-		t.Errorf("the table lacks a name or the spread:\n%s", out.String())
+	row := regexp.MustCompile(`(?m)^httpd/ServePage10 +12\.50 +694 % +3 +64 alloc_bytes, 2 allocs$`)
+	if !row.MatchString(out.String()) {
+		t.Errorf("the table has no row %v:\n%s", row, out.String())
 	}
 }
 
