@@ -54,6 +54,9 @@ type Fetcher struct {
 	MaxPause time.Duration // longest pause between two attempts; a longer Retry-After ends the call
 	// Pause waits; nil: by the clock. It returns ctx's error when that ends first.
 	Pause func(ctx context.Context, d time.Duration) error
+	// Answered is told when the upstream has answered an attempt, whatever it
+	// answered; nil: nobody is.
+	Answered func()
 	// Attempt is told why an attempt ended that was not the last; nil: nobody is.
 	Attempt func(address string, offset int64, err error)
 }
@@ -169,6 +172,9 @@ func (d *download) attempt(ctx context.Context) (done bool, err error) {
 		return false, err
 	}
 	defer func() { _ = resp.Body.Close() }() // the bytes have been counted
+	if d.Answered != nil {
+		d.Answered()
+	}
 	if err := d.checkContent(resp); err != nil {
 		return false, err
 	}

@@ -1,0 +1,276 @@
+package syncer
+
+import (
+	"archive/zip"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"cheeseboard/storage/pypi"
+	"cheeseboard/syncer/plan"
+	"cheeseboard/syncer/wire"
+)
+
+// maxMetadata is the most bytes of core metadata that are read.
+const maxMetadata = 4 << 20
+
+// project looks at one project's page and puts what is wanted of it into the
+// queue.
+func (p *pass) project(name pypi.Name) {
+	done := p.working(string(name))
+	defer done()
+	p.mu.Lock()
+	w := p.wants[name]
+	requirements := slices.Clone(w.requirements)
+	look := !w.looked
+	w.looked = true
+	if look {
+		p.progress.ProjectsDone++ // of the pages; plans may be made more than once
+	}
+	p.mu.Unlock()
+	if look && p.shouldLook(name) {
+		removed, err := p.refresh(name, keepAll).wait(p.ctx)
+		p.failed(name, err)
+		if removed > 0 {
+			p.mu.Lock()
+			p.deferred[name] = removed
+			p.mu.Unlock()
+		}
+		if wire.CauseOf(err) == wire.Canceled {
+			return
+		}
+	}
+	page, known, err := p.cat.Project(name)
+	if err != nil || !known {
+		p.failed(name, err)
+		return
+	}
+	chosen := plan.Choose(page, requirements, p.Engine.opts.Policy)
+	if err := p.notes.edit(name, func(n *note) { n.Remarks = chosen.Notes }); err != nil {
+		p.failed(name, err)
+	}
+	p.failed(name, p.choose(page, requirements, chosen))
+}
+
+// shouldLook tells whether the upstream is to be asked for a page in this pass.
+func (p *pass) shouldLook(name pypi.Name) bool {
+	p.Engine.mu.Lock()
+	checked, ok := p.checked[name]
+	p.Engine.mu.Unlock()
+	if ok && p.now().Sub(checked) < p.opts.Fresh {
+		return false
+	}
+	n, err := p.notes.get(name)
+	return p.opts.Now || err != nil || due(n.Page, p.now())
+}
+
+// choose queues the chosen files that are not here, brings their metadata, and
+// sees to it that exactly the chosen ones are pinned.
+func (p *pass) choose(page *pypi.Project, requirements []pypi.Requirement, chosen plan.Plan) error {
+	held, err := p.cat.Held(page.Name)
+	if err != nil {
+		return err
+	}
+	n, err := p.notes.get(page.Name)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	pinned := make(map[pypi.Digest]bool)
+	for i := range chosen.Choices {
+		c := &chosen.Choices[i]
+		item, ok := fileItem(page.Name, &c.File)
+		if !ok {
+			continue
+		}
+		pinned[item.Digest] = true
+		told := p.metadata(page.Name, requirements, c, held, n, pinned)
+		if here, ok := held[item.Digest]; ok {
+			if !here.Pinned {
+				errs = append(errs, p.shelf.Pin(page.Name, item.Digest, true))
+			}
+			if !told {
+				p.readWheel(item, c.Targets)
+			}
+			continue
+		}
+		item.Pinned = true
+		if !p.opts.Now && !due(n.Files[item.label()], p.now()) {
+			p.failed(page.Name, errors.New("waiting for its next try"))
+			continue
+		}
+		p.queue(fileJob{item: item, url: c.File.URL, targets: c.Targets, readWheel: !told})
+	}
+	for digest, item := range held {
+		if item.Pinned && !pinned[digest] {
+			errs = append(errs, p.shelf.Pin(page.Name, digest, false))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (p *pass) queue(job fileJob) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.queued[job.item.Digest] {
+		return
+	}
+	p.queued[job.item.Digest] = true
+	p.files = append(p.files, job)
+	p.progress.Files++
+	p.progress.Bytes += max(job.item.Size, 0)
+	p.turn.Signal()
+}
+
+// metadata brings the core metadata of a chosen file, where it stands apart, and
+// wants what it says is needed. It reports false where the wheel itself has to
+// tell.
+func (p *pass) metadata(name pypi.Name, requirements []pypi.Requirement, c *plan.Choice, held map[pypi.Digest]Item, n note, pinned map[pypi.Digest]bool) (told bool) {
+	item, ok := metadataItem(name, &c.File)
+	if !ok {
+		return false
+	}
+	pinned[item.Digest] = true
+	here, ok := held[item.Digest]
+	switch {
+	case ok && !here.Pinned:
+		p.failed(name, p.shelf.Pin(name, item.Digest, true))
+	case !ok && !p.opts.Now && !due(n.Files[item.label()], p.now()):
+		p.failed(name, errors.New("waiting for its next try"))
+		return false
+	case !ok:
+		item.Pinned = true
+		if err := p.have(p.ctx, item, c.File.URL+".metadata"); err != nil {
+			p.failed(name, err)
+			return false
+		}
+		p.count(item)
+	}
+	f, _, err := p.shelf.Open(name, item.Digest)
+	if err != nil {
+		p.failed(name, err)
+		return false
+	}
+	defer closeQuietly(f)
+	raw, err := io.ReadAll(io.LimitReader(f, maxMetadata))
+	if err != nil {
+		p.failed(name, err)
+		return false
+	}
+	return p.needs(name, raw, c.Targets)
+}
+
+// needs wants what core metadata says is needed; false where it cannot be read.
+func (p *pass) needs(name pypi.Name, raw []byte, targets []int) bool {
+	if !p.Engine.opts.Dependencies {
+		return true
+	}
+	m, err := pypi.ParseCoreMetadata(raw)
+	if err != nil {
+		p.log.Warn("core metadata cannot be read; what it needs is not followed", "project", name, "reason", err)
+		return false
+	}
+	list := make([]plan.Target, 0, len(targets))
+	for _, t := range targets {
+		list = append(list, p.Engine.opts.Policy.Targets[t])
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var extras []string
+	for _, r := range p.wants[name].requirements {
+		extras = append(extras, r.Extras...)
+	}
+	for _, r := range plan.Dependencies(m, extras, list) {
+		p.want(r)
+	}
+	return true
+}
+
+// file brings one file in.
+func (p *pass) file(job fileJob) {
+	done := p.working(job.item.label())
+	defer done()
+	err := p.have(p.ctx, job.item, job.url)
+	p.mu.Lock()
+	p.progress.FilesDone++
+	p.progress.BytesDone += max(job.item.Size, 0)
+	p.mu.Unlock()
+	if err != nil {
+		if !errors.Is(err, ErrNotNamed) { // the page changed meanwhile: no failure
+			p.failed(job.item.Name, err)
+		}
+		return
+	}
+	p.count(job.item)
+	if job.readWheel {
+		p.readWheel(job.item, job.targets)
+	}
+}
+
+func (p *pass) count(item Item) {
+	size := item.Size
+	if f, here, err := p.shelf.Open(item.Name, item.Digest); err == nil {
+		closeQuietly(f)
+		size = here.Size
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !item.Metadata {
+		p.summary.Files++
+	}
+	p.summary.Bytes += max(size, 0)
+}
+
+// readWheel follows the dependencies of a wheel whose index offers no metadata.
+func (p *pass) readWheel(item Item, targets []int) {
+	if !p.Engine.opts.Dependencies || !strings.HasSuffix(item.Filename, ".whl") {
+		return
+	}
+	raw, err := p.wheelMetadata(item)
+	if err != nil {
+		p.log.Warn("a wheel's metadata cannot be read; what it needs is not followed", "project", item.Name, "filename", item.Filename, "reason", err)
+		return
+	}
+	p.needs(item.Name, raw, targets)
+}
+
+func (p *pass) wheelMetadata(item Item) ([]byte, error) {
+	f, here, err := p.shelf.Open(item.Name, item.Digest)
+	if err != nil {
+		return nil, err
+	}
+	defer closeQuietly(f)
+	z, err := zip.NewReader(f, here.Size)
+	if err != nil {
+		return nil, fmt.Errorf("open wheel: %w", err)
+	}
+	for _, entry := range z.File {
+		folder, base, ok := strings.Cut(entry.Name, "/")
+		if !ok || base != "METADATA" || !strings.HasSuffix(folder, ".dist-info") {
+			continue
+		}
+		r, err := entry.Open()
+		if err != nil {
+			return nil, fmt.Errorf("open METADATA: %w", err)
+		}
+		defer closeQuietly(r)
+		return io.ReadAll(io.LimitReader(r, maxMetadata))
+	}
+	return nil, errors.New("it has no METADATA")
+}
+
+// working shows what is being worked at, until done is called.
+func (p *pass) working(label string) (done func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.current[label]++
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.current[label]--; p.current[label] <= 0 {
+			delete(p.current, label)
+		}
+	}
+}

@@ -1,0 +1,343 @@
+package syncer
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"cheeseboard/storage/pypi"
+	"cheeseboard/syncer/plan"
+	"cheeseboard/syncer/wire"
+)
+
+// SyncOptions are the settings of one pass.
+type SyncOptions struct {
+	Fresh          time.Duration // pages confirmed within it are not asked for again
+	Now            bool          // try also what is waiting for its next try
+	AcceptRemovals bool          // follow the upstream in whatever it removes
+}
+
+// Summary is what one pass did.
+type Summary struct {
+	Started  time.Time     `json:"started"`
+	Took     time.Duration `json:"took_ns"`
+	Projects int           `json:"projects"` // looked at
+	Failed   int           `json:"failed"`   // of them, those with something that could not be had
+	Files    int           `json:"files"`    // brought in, metadata not counted
+	Bytes    int64         `json:"bytes"`    // of files and metadata brought in
+	Received int64         `json:"received"` // bytes over the line, headers and pages included
+	Removed  int           `json:"removed"`  // files removed since the upstream did so
+	HeldBack int           `json:"held_back"`
+	Complete bool          `json:"complete"` // not interrupted
+}
+
+// Progress is how far the running pass is.
+type Progress struct {
+	Projects     int      `json:"projects"`
+	ProjectsDone int      `json:"projects_done"`
+	Files        int      `json:"files"`
+	FilesDone    int      `json:"files_done"`
+	Bytes        int64    `json:"bytes"` // of files, as far as their sizes are stated
+	BytesDone    int64    `json:"bytes_done"`
+	Current      []string `json:"current"` // what is being worked at
+}
+
+// ErrPassing: a pass is under way already.
+var ErrPassing = errors.New("a sync is under way already")
+
+// ErrGuard: the upstream would remove more than the guard allows.
+var ErrGuard = errors.New("the upstream would remove too much")
+
+// want is what a pass wants of one project.
+type want struct {
+	requirements []pypi.Requirement
+	texts        map[string]bool
+	looked       bool // its page was asked for in this pass
+	failed       bool
+}
+
+type fileJob struct {
+	item    Item
+	url     string
+	targets []int
+	// wheels whose metadata could not be had apart tell their dependencies
+	// when they are here
+	readWheel bool
+}
+
+// pass is one run over the selection. Its workers take projects first, since
+// pages and metadata are small and tell what else is needed, then files, the
+// smallest first; a project that fails keeps one worker busy and nobody else.
+type pass struct {
+	*Engine
+	ctx  context.Context
+	opts SyncOptions
+
+	mu       sync.Mutex
+	turn     *sync.Cond
+	wants    map[pypi.Name]*want
+	projects []pypi.Name
+	files    []fileJob
+	queued   map[pypi.Digest]bool
+	active   int
+	fatal    error
+	deferred map[pypi.Name]int
+	summary  Summary
+	progress Progress
+	current  map[string]int64 // label → bytes, while it is worked at
+}
+
+// Sync makes one pass over the selection and over all that is here: pages first,
+// then the files that are wanted. One project's failure is noted and holds up no
+// other. It returns an error when the pass as a whole could not be completed:
+// ErrPassing, ErrGuard (everything but the removals was done), ErrFull, or a
+// *wire.Problem of cause Canceled.
+func (e *Engine) Sync(ctx context.Context, opts SyncOptions) (Summary, error) {
+	e.mu.Lock()
+	if e.passing || e.closed {
+		e.mu.Unlock()
+		return Summary{}, ErrPassing
+	}
+	e.passing = true
+	e.work.Add(1) // Close waits for a pass too
+	e.mu.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(e.ctx, cancel)
+	p := &pass{
+		Engine: e, ctx: ctx, opts: opts,
+		wants: make(map[pypi.Name]*want), queued: make(map[pypi.Digest]bool),
+		deferred: make(map[pypi.Name]int), current: make(map[string]int64),
+	}
+	p.turn = sync.NewCond(&p.mu)
+	defer func() {
+		stop()
+		cancel()
+		e.mu.Lock()
+		e.passing, e.pass = false, nil
+		e.mu.Unlock()
+		e.work.Done()
+	}()
+	e.mu.Lock()
+	e.pass = p
+	e.mu.Unlock()
+	return p.run()
+}
+
+func (p *pass) run() (Summary, error) {
+	received := p.wire.Received()
+	p.summary.Started = p.now()
+	begun := time.Now()
+	if err := p.begin(); err != nil {
+		return p.summary, err
+	}
+	wake := context.AfterFunc(p.ctx, func() { p.mu.Lock(); p.turn.Broadcast(); p.mu.Unlock() })
+	defer wake()
+	var workers sync.WaitGroup
+	for range p.Engine.opts.Connections {
+		workers.Go(p.worker)
+	}
+	workers.Wait()
+	err := p.fatal
+	if err == nil && p.ctx.Err() != nil {
+		err = &wire.Problem{Cause: wire.Canceled, Err: p.ctx.Err()}
+	}
+	if err == nil {
+		err = p.removals()
+	}
+	for _, w := range p.wants {
+		if w.failed {
+			p.summary.Failed++
+		}
+	}
+	p.summary.Projects = len(p.wants)
+	p.summary.Received = p.wire.Received() - received
+	p.summary.Took = time.Since(begun)
+	p.summary.Complete = err == nil
+	if raw, jsonErr := json.Marshal(p.summary); jsonErr == nil && p.worthNoting() {
+		if noteErr := p.notes.store.SetNote("", raw); noteErr != nil {
+			err = errors.Join(err, noteErr)
+		}
+	}
+	return p.summary, err
+}
+
+// worthNoting spares the card a write where a pass changed nothing.
+func (p *pass) worthNoting() bool {
+	s := p.summary
+	return s.Files > 0 || s.Removed > 0 || s.HeldBack > 0 || s.Failed > 0 || !s.Complete || s.Received > 0
+}
+
+// begin puts the selection into the queue, and behind it what is here besides.
+func (p *pass) begin() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range p.Engine.opts.Selection {
+		p.want(r)
+	}
+	var others []pypi.Name
+	err := p.cat.Names(func(e pypi.ListEntry) bool { others = append(others, e.Name); return true })
+	for _, name := range others {
+		if p.wants[name] != nil {
+			continue
+		}
+		held, herr := p.cat.Held(name)
+		if herr == nil && len(held) > 0 {
+			p.enqueue(name)
+		}
+		err = errors.Join(err, herr)
+	}
+	return err
+}
+
+// want adds a requirement; a project that was planned already is planned anew
+// where it says something new. p.mu is held.
+func (p *pass) want(r pypi.Requirement) {
+	w := p.wants[r.Name]
+	text := plan.Text(r)
+	if w != nil && w.texts[text] {
+		return
+	}
+	w = p.enqueue(r.Name)
+	w.texts[text] = true
+	w.requirements = append(w.requirements, r)
+}
+
+func (p *pass) enqueue(name pypi.Name) *want {
+	w := p.wants[name]
+	if w == nil {
+		w = &want{texts: make(map[string]bool)}
+		p.wants[name] = w
+		p.progress.Projects++
+	}
+	if !slices.Contains(p.projects, name) {
+		p.projects = append(p.projects, name)
+		p.turn.Signal()
+	}
+	return w
+}
+
+// next takes what is to be done next; nil when there is nothing more.
+func (p *pass) next() func() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for {
+		switch {
+		case p.ctx.Err() != nil || p.fatal != nil:
+			return nil
+		case len(p.projects) > 0:
+			name := p.projects[0]
+			p.projects = p.projects[1:]
+			p.active++
+			return func() { p.project(name) }
+		case len(p.files) > 0:
+			smallest := 0
+			for i := range p.files {
+				if cmp.Compare(p.files[i].item.Size, p.files[smallest].item.Size) < 0 {
+					smallest = i
+				}
+			}
+			job := p.files[smallest]
+			p.files = slices.Delete(p.files, smallest, smallest+1)
+			p.active++
+			return func() { p.file(job) }
+		case p.active == 0:
+			return nil
+		}
+		p.turn.Wait()
+	}
+}
+
+func (p *pass) worker() {
+	for {
+		job := p.next()
+		if job == nil {
+			return
+		}
+		job()
+		p.mu.Lock()
+		p.active--
+		p.turn.Broadcast()
+		p.mu.Unlock()
+	}
+}
+
+// failed notes that something of a project could not be had. A full disk ends
+// the pass: nothing else could be stored either.
+func (p *pass) failed(name pypi.Name, err error) {
+	if err == nil || wire.CauseOf(err) == wire.Canceled {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w := p.wants[name]; w != nil {
+		w.failed = true
+	}
+	if errors.Is(err, ErrFull) && p.fatal == nil {
+		p.fatal = err
+		p.turn.Broadcast()
+	}
+}
+
+// removals follows the upstream in what it removed, if the guard allows it.
+func (p *pass) removals() error {
+	total := 0
+	for _, n := range p.deferred {
+		total += n
+	}
+	if total == 0 {
+		return nil
+	}
+	held, err := p.shelf.Count()
+	if err != nil {
+		return err
+	}
+	if !p.opts.AcceptRemovals && !plan.Allowed(held, total, p.Engine.opts.RemovalGuard) {
+		p.summary.HeldBack = total
+		return fmt.Errorf("%w: it no longer lists %d of the %d files that are here (in %s), and sync.removal-guard allows %g %%; they are kept. If the upstream is right, run cheeseboard sync --accept-removals",
+			ErrGuard, total, held, someNames(p.deferred), 100*p.Engine.opts.RemovalGuard)
+	}
+	for name := range p.deferred {
+		_, err := p.refresh(name, followAll).wait(p.ctx)
+		switch {
+		case err == nil:
+		case wire.CauseOf(err) != wire.Gone:
+			p.failed(name, err)
+		case len(p.wants[name].requirements) == 0:
+			// Nobody selected it: nothing is left to be said of it.
+			if err := p.notes.edit(name, func(n *note) { *n = note{} }); err != nil {
+				p.failed(name, err)
+			}
+		}
+	}
+	after, err := p.shelf.Count()
+	p.summary.Removed = max(0, held-after)
+	return err
+}
+
+func someNames(m map[pypi.Name]int) string {
+	var names []pypi.Name
+	for n := range m {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	if len(names) > 5 {
+		return fmt.Sprintf("%s and %d more projects", join(names[:5]), len(names)-5)
+	}
+	return join(names)
+}
+
+func join(names []pypi.Name) string {
+	s := ""
+	for i, n := range names {
+		if i > 0 {
+			s += ", "
+		}
+		s += string(n)
+	}
+	return s
+}

@@ -1,0 +1,217 @@
+package syncer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"cheeseboard/storage/pypi"
+	"cheeseboard/syncer/plan"
+	"cheeseboard/syncer/upstream"
+	"cheeseboard/syncer/wire"
+)
+
+// refresh is one look at a project's page, shared by all who wait for it.
+type refresh struct {
+	alive   chan struct{} // closed when the upstream has answered at all
+	done    chan struct{} // closed when it is over
+	err     error         // after done
+	removed int           // after done: files that the upstream removed and that were kept
+}
+
+// removals says what a refresh does with files that are here and that the
+// upstream no longer lists.
+type removals int
+
+const (
+	guardAnswer removals = iota // follow, unless this one answer takes too much
+	keepAll                     // keep them, and say how many there are
+	followAll                   // follow: the guard was asked before
+)
+
+// refresh asks the upstream for a page, or joins whoever is asking.
+func (e *Engine) refresh(name pypi.Name, mode removals) *refresh {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if r := e.refreshes[name]; r != nil {
+		return r
+	}
+	r := &refresh{alive: make(chan struct{}), done: make(chan struct{})}
+	started := e.start(func() {
+		alive := false
+		r.removed, r.err = e.look(name, mode, func() { alive = true; close(r.alive) })
+		e.mu.Lock()
+		delete(e.refreshes, name)
+		if r.err == nil {
+			e.checked[name] = e.now()
+		}
+		e.mu.Unlock()
+		if !alive {
+			close(r.alive)
+		}
+		close(r.done)
+	})
+	if !started {
+		r.err = &wire.Problem{Cause: wire.Canceled, Err: errors.New("cheeseboard is shutting down")}
+		close(r.alive)
+		close(r.done)
+		return r
+	}
+	e.refreshes[name] = r
+	return r
+}
+
+// wait waits for a refresh.
+func (r *refresh) wait(ctx context.Context) (removed int, err error) {
+	select {
+	case <-r.done:
+		return r.removed, r.err
+	case <-ctx.Done():
+		return 0, &wire.Problem{Cause: wire.Canceled, Err: ctx.Err()}
+	}
+}
+
+// look asks for a page, stores what it says, and notes how it went.
+func (e *Engine) look(name pypi.Name, mode removals, alive func()) (removed int, err error) {
+	n, err := e.notes.get(name)
+	if err != nil {
+		return 0, err
+	}
+	_, known, err := e.cat.Project(name)
+	if err != nil {
+		// The record is damaged: the upstream's page replaces it.
+		e.log.Error("stored page cannot be read, fetching it anew", "project", name, "reason", err)
+		known = false
+	}
+	// Validators serve only as long as the page that they came with is here as
+	// it came: not where removals were kept back.
+	var validators upstream.Validators
+	if known && n.HeldBack == 0 && n.Upstream == e.index.Address() {
+		validators = n.Validators
+	}
+	answer, err := e.index.Project(e.ctx, name, validators, alive)
+	e.met(err)
+	if wire.CauseOf(err) == wire.Canceled {
+		return 0, err
+	}
+	if wire.CauseOf(err) == wire.Gone {
+		removed, err = e.gone(name, mode, err)
+	} else if err == nil {
+		removed, err = e.take(name, mode, answer)
+	}
+	if mode == guardAnswer && !known && err != nil {
+		return removed, err // a client's mistyped name is no trouble of ours
+	}
+	if noteErr := e.notePage(name, err); noteErr != nil {
+		return removed, errors.Join(err, noteErr)
+	}
+	return removed, err
+}
+
+func (e *Engine) notePage(name pypi.Name, err error) error {
+	return e.notes.edit(name, func(n *note) {
+		if err == nil {
+			n.Page = nil
+			return
+		}
+		n.fail("", err, e.now(), e.opts.FirstRetry, e.opts.Interval)
+	})
+}
+
+// take stores a new page.
+func (e *Engine) take(name pypi.Name, mode removals, answer *upstream.Answer) (removed int, err error) {
+	if answer.NotModified {
+		return 0, nil
+	}
+	old, _, err := e.cat.Project(name)
+	if err != nil {
+		old = nil // look has said so
+	}
+	if old != nil && old.LastSerial > answer.Project.LastSerial && answer.Project.LastSerial > 0 {
+		return 0, &wire.Problem{Cause: wire.Lie, Err: fmt.Errorf("its page is of serial %d, but %d was seen before: a cache on the way is behind", answer.Project.LastSerial, old.LastSerial)}
+	}
+	held, err := e.cat.Held(name)
+	if err != nil {
+		return 0, err
+	}
+	isHeld := func(d pypi.Digest) bool { _, ok := held[d]; return ok }
+	change := plan.Reconcile(old, answer.Project, isHeld, mode != keepAll)
+	if mode == guardAnswer && len(change.Removed) > 0 {
+		allowed, err := e.allowed(len(change.Removed))
+		if err != nil {
+			return 0, err
+		}
+		if !allowed {
+			mode = keepAll
+			change = plan.Reconcile(old, answer.Project, isHeld, false)
+		}
+	}
+	if err := e.cat.PutProject(change.Page); err != nil {
+		return 0, err
+	}
+	kept := 0
+	if mode == keepAll {
+		kept = len(change.Removed)
+	} else if len(change.Removed) > 0 {
+		e.log.Info("followed the upstream in removing files", "project", name, "files", change.Removed)
+	}
+	err = e.notes.edit(name, func(n *note) {
+		n.Upstream, n.Validators, n.HeldBack = e.index.Address(), answer.Validators, kept
+		n.Refused = slices.Concat(answer.Refused[:min(len(answer.Refused), 20)], change.Conflicts[:min(len(change.Conflicts), 20)])
+		for filename := range n.Files {
+			if !listed(change.Page, filename) {
+				delete(n.Files, filename)
+			}
+		}
+	})
+	return kept, err
+}
+
+func listed(p *pypi.Project, filename string) bool {
+	return slices.ContainsFunc(p.Files, func(f pypi.File) bool {
+		return f.Filename == filename || f.Filename+".metadata" == filename
+	})
+}
+
+// gone follows the removal of a whole project.
+func (e *Engine) gone(name pypi.Name, mode removals, cause error) (removed int, err error) {
+	held, err := e.cat.Held(name)
+	if err != nil {
+		return 0, err
+	}
+	files := 0
+	for _, item := range held {
+		if !item.Metadata {
+			files++
+		}
+	}
+	remove := files == 0 || mode == followAll
+	if !remove && mode == guardAnswer {
+		if remove, err = e.allowed(files); err != nil {
+			return 0, err
+		}
+	}
+	if !remove {
+		return files, e.notes.edit(name, func(n *note) { n.HeldBack = files })
+	}
+	_, known, err := e.cat.Project(name)
+	if known || err != nil {
+		if err := e.cat.DeleteProject(name); err != nil {
+			return 0, err
+		}
+		e.log.Info("followed the upstream in removing a project", "project", name, "files", files)
+	}
+	if err := e.notes.edit(name, func(n *note) { *n = note{} }); err != nil {
+		return 0, err
+	}
+	return 0, cause
+}
+
+// allowed asks the guard about one answer.
+func (e *Engine) allowed(removed int) (bool, error) {
+	held, err := e.shelf.Count()
+	return err == nil && plan.Allowed(held, removed, e.opts.RemovalGuard), err
+}
+
+func asProblem(err error, p **wire.Problem) bool { return errors.As(err, p) }

@@ -1,0 +1,141 @@
+package syncer
+
+import (
+	"cmp"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"time"
+
+	"cheeseboard/storage/pypi"
+	"cheeseboard/syncer/wire"
+)
+
+// Problem is something that a person should know of one project.
+type Problem struct {
+	Project  pypi.Name  `json:"project"`
+	File     string     `json:"file,omitempty"` // "" for the page
+	Reason   string     `json:"reason"`
+	Cause    wire.Cause `json:"cause,omitempty"`
+	Failures int        `json:"failures,omitempty"`
+	Since    time.Time  `json:"since,omitzero"`
+	NextTry  time.Time  `json:"next_try,omitzero"` // zero: it is no failure, or waits for a person
+}
+
+// LineStatus is the judgement of the line for people.
+type LineStatus struct {
+	Up       bool      `json:"up"`
+	Since    time.Time `json:"since,omitzero"`
+	Cause    string    `json:"cause,omitempty"`
+	NextTry  time.Time `json:"next_try,omitzero"`
+	Received int64     `json:"received"` // bytes since the program started
+}
+
+// Status is how the engine is doing.
+type Status struct {
+	Upstream string     `json:"upstream"`
+	Selected int        `json:"selected"` // requirements of the configuration
+	Line     LineStatus `json:"line"`
+	Syncing  bool       `json:"syncing"`
+	Progress Progress   `json:"progress,omitzero"` // of the pass that is under way
+	Last     *Summary   `json:"last,omitempty"`    // the last pass that did something
+	Problems []Problem  `json:"problems"`
+}
+
+// Status tells how the engine is doing. It does not wait for anything.
+func (e *Engine) Status() (Status, error) {
+	v := e.Line.Verdict()
+	s := Status{
+		Upstream: e.index.Address(), Selected: len(e.opts.Selection),
+		Line:     LineStatus{Up: v.Up, Since: v.Since, Cause: v.Cause, NextTry: v.Probe, Received: e.wire.Received()},
+		Problems: e.problems(),
+	}
+	e.mu.Lock()
+	p := e.pass
+	e.mu.Unlock()
+	if p != nil {
+		s.Syncing, s.Progress = true, p.snapshot()
+	}
+	raw, err := e.notes.store.Note("")
+	if err != nil {
+		return s, err
+	}
+	if raw != nil {
+		s.Last = new(Summary)
+		if json.Unmarshal(raw, s.Last) != nil {
+			s.Last = nil
+		}
+	}
+	return s, nil
+}
+
+// Progress tells how far the running pass is; false where none is running.
+func (e *Engine) Progress() (Progress, bool) {
+	e.mu.Lock()
+	p := e.pass
+	e.mu.Unlock()
+	if p == nil {
+		return Progress{}, false
+	}
+	return p.snapshot(), true
+}
+
+// snapshot adds to what is done the bytes of the files that are arriving.
+func (p *pass) snapshot() Progress {
+	p.mu.Lock()
+	s := p.progress
+	for label := range p.current {
+		s.Current = append(s.Current, label)
+	}
+	p.mu.Unlock()
+	slices.Sort(s.Current)
+	p.Engine.mu.Lock()
+	defer p.Engine.mu.Unlock()
+	for _, d := range p.downloads {
+		if d.item.Metadata {
+			continue
+		}
+		d.mu.Lock()
+		if !d.ended {
+			s.BytesDone += d.offset
+		}
+		d.mu.Unlock()
+	}
+	return s
+}
+
+// problems lists what the notes hold, by project and file.
+func (e *Engine) problems() []Problem {
+	out := []Problem{}
+	add := func(name pypi.Name, file string, t *Trouble) {
+		out = append(out, Problem{Project: name, File: file, Reason: t.Reason, Cause: t.Cause, Failures: t.Failures, Since: t.Since, NextTry: t.NextTry})
+	}
+	for name, n := range e.notes.all() {
+		if n.Page != nil {
+			add(name, "", n.Page)
+		}
+		for file, t := range n.Files {
+			add(name, file, t)
+		}
+		if n.HeldBack > 0 {
+			out = append(out, Problem{Project: name, Reason: heldBackReason(n.HeldBack)})
+		}
+		for _, r := range n.Refused {
+			out = append(out, Problem{Project: name, File: r.Filename, Reason: "left out of its page: " + r.Reason})
+		}
+		for _, r := range n.Remarks {
+			out = append(out, Problem{Project: name, Reason: r})
+		}
+	}
+	slices.SortFunc(out, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Project, b.Project), cmp.Compare(a.File, b.File), cmp.Compare(a.Reason, b.Reason))
+	})
+	return out
+}
+
+func heldBackReason(n int) string {
+	if n == 1 {
+		return "the upstream no longer lists 1 file that is here; it is kept until cheeseboard sync --accept-removals"
+	}
+	return "the upstream no longer lists " + strconv.Itoa(n) + " files that are here; they are kept until cheeseboard sync --accept-removals"
+}

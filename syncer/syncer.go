@@ -1,0 +1,309 @@
+// Package syncer brings an upstream index to the box over a line that breaks.
+//
+// The Engine owns every goroutine that talks to the upstream and the budget of
+// the line. It follows project pages (refresh.go), carries out passes over the
+// selection (pass.go, follow.go), shares one download among all who want a file
+// (download.go), and answers what LAN clients ask for and is not here (pull.go).
+// The decisions are in plan, the requests in upstream and fetch, the judgement
+// of the line in link.
+package syncer
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"cheeseboard/storage/pypi"
+	"cheeseboard/syncer/fetch"
+	"cheeseboard/syncer/link"
+	"cheeseboard/syncer/plan"
+	"cheeseboard/syncer/upstream"
+	"cheeseboard/syncer/wire"
+)
+
+// pullConnections are downloads for clients at once, beside those of a pass.
+const pullConnections = 8
+
+// Errors that a Shelf gives and that the Engine tells apart with errors.Is.
+var (
+	ErrHeld     = errors.New("the file is here already")
+	ErrBusy     = errors.New("somebody else is bringing this file in")
+	ErrFull     = errors.New("the disk is full")
+	ErrNotNamed = errors.New("the project's page does not name this file any more")
+	ErrCorrupt  = errors.New("the bytes are not those that the index states")
+)
+
+// Item is one blob of a project: a distribution or its core metadata.
+type Item struct {
+	Name     pypi.Name
+	Digest   pypi.Digest
+	Filename string // of the distribution
+	Metadata bool   // the blob is its core metadata
+	Pinned   bool   // a selection holds it
+	Size     int64  // bytes; pypi.SizeUnknown where the index states none
+}
+
+// Catalogue keeps project pages. Its methods may be called concurrently; what
+// they changed is durable when they return.
+type Catalogue interface {
+	// Project reads a page; false where it is not known.
+	Project(pypi.Name) (*pypi.Project, bool, error)
+	// Generation tells a number that grows with each change of a project's page
+	// or of what is here of it; false where the project is not known.
+	Generation(pypi.Name) (uint64, bool, error)
+	// PutProject replaces a page, and removes files that it does not name. ErrFull.
+	PutProject(*pypi.Project) error
+	// DeleteProject forgets a project and removes its files. ErrFull.
+	DeleteProject(pypi.Name) error
+	// Held lists what is here of a project.
+	Held(pypi.Name) (map[pypi.Digest]Item, error)
+	// Names calls yield with each project that is known.
+	Names(yield func(pypi.ListEntry) bool) error
+}
+
+// Shelf keeps files. Its methods may be called concurrently.
+type Shelf interface {
+	// Begin opens the way in for a file, where it stopped. ErrHeld when it is
+	// here (now), ErrBusy, ErrFull.
+	Begin(Item) (Incoming, error)
+	// Open opens a file that is here. An error that is fs.ErrNotExist where it is not.
+	Open(pypi.Name, pypi.Digest) (*os.File, Item, error)
+	// Pin changes whether a selection holds a file that is here. Durable.
+	Pin(name pypi.Name, digest pypi.Digest, pinned bool) error
+	// Count tells how many distributions are here.
+	Count() (int, error)
+}
+
+// Incoming is a file on its way in, for one goroutine at a time.
+type Incoming interface {
+	fetch.Target
+	// Follow opens the bytes that have arrived for a reader of its own.
+	Follow() (*os.File, error)
+	// Commit verifies the bytes and makes them durable and part of the store.
+	// ErrCorrupt: they were wrong and are gone. ErrNotNamed, ErrFull. Closes it.
+	Commit() error
+	// Close keeps what has arrived.
+	Close() error
+}
+
+// Notes keeps what the engine remembers of each project between runs, and under
+// the name "" of itself. Durable when they return.
+type Notes interface {
+	Note(pypi.Name) ([]byte, error)
+	SetNote(pypi.Name, []byte) error
+	Notes(yield func(pypi.Name, []byte) bool) error
+}
+
+// Options are the settings of an Engine; a zero value is the default of each.
+type Options struct {
+	Selection    []pypi.Requirement
+	Policy       plan.Policy
+	Dependencies bool          // follow what the chosen files need
+	Connections  int           // at once; 0: 4
+	Interval     time.Duration // between two passes; 0: 6 h
+	Fresh        time.Duration // how long a page is served without asking; 0: 10 min
+	Wait         time.Duration // how long a client waits for a sign of life; 0: 1.5 s
+	Pull         bool          // bring in what clients ask for
+	RemovalGuard float64       // fraction of what is here that one pass may remove
+	MaxPause     time.Duration // longest pause within one download; 0: see fetch
+	FirstRetry   time.Duration // before a failed project or file is tried again; 0: 1 min
+	Now          func() time.Time
+	Log          *slog.Logger
+}
+
+// Engine follows one upstream. Its methods may be called concurrently.
+type Engine struct {
+	opts  Options
+	index *upstream.Index
+	wire  *wire.Client
+	files *fetch.Fetcher
+	cat   Catalogue
+	shelf Shelf
+	notes *notebook
+	log   *slog.Logger
+	now   func() time.Time
+
+	Line *link.Line
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+
+	mu        sync.Mutex
+	closed    bool
+	refreshes map[pypi.Name]*refresh
+	checked   map[pypi.Name]time.Time // when the upstream last confirmed a page
+	downloads map[pypi.Digest]*download
+	absent    map[pypi.Name]time.Time // names that the upstream did not know, and when
+	passing   bool
+	pass      *pass
+	poke      chan struct{}
+	slots     chan struct{} // downloads at once
+
+	silent atomic.Bool // a client waited in vain for a sign of life, and none came since
+}
+
+// New makes an engine. It starts nothing: Run follows the schedule, Sync makes
+// one pass, and the pull methods work from now on. Close ends them all.
+func New(index *upstream.Index, client *wire.Client, cat Catalogue, shelf Shelf, notes Notes, opts Options) *Engine {
+	defaultTo(&opts.Connections, 4)
+	defaultTo(&opts.Interval, 6*time.Hour)
+	defaultTo(&opts.Fresh, 10*time.Minute)
+	defaultTo(&opts.Wait, 1500*time.Millisecond)
+	defaultTo(&opts.FirstRetry, time.Minute)
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	e := &Engine{
+		opts: opts, index: index, wire: client, cat: cat, shelf: shelf,
+		notes: &notebook{store: notes}, log: opts.Log, now: opts.Now,
+		Line:      &link.Line{},
+		refreshes: make(map[pypi.Name]*refresh),
+		checked:   make(map[pypi.Name]time.Time),
+		downloads: make(map[pypi.Digest]*download),
+		absent:    make(map[pypi.Name]time.Time),
+		poke:      make(chan struct{}, 1),
+		slots:     make(chan struct{}, opts.Connections+pullConnections),
+	}
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	e.files = &fetch.Fetcher{
+		Client: client, MaxPause: opts.MaxPause,
+		Attempt: func(address string, offset int64, err error) {
+			e.met(err)
+			e.log.Debug("download interrupted, going on", "url", address, "offset", offset, "reason", err)
+		},
+	}
+	return e
+}
+
+func defaultTo[T int | time.Duration](v *T, def T) {
+	if *v == 0 {
+		*v = def
+	}
+}
+
+// Close ends every request and waits until all that was started has ended. What
+// has arrived of files is kept.
+func (e *Engine) Close() {
+	e.mu.Lock()
+	e.closed = true
+	e.mu.Unlock()
+	e.cancel()
+	e.work.Wait()
+	e.wire.CloseIdle()
+}
+
+// start runs fn in a goroutine of the engine's; false when it is closed. e.mu
+// must be held.
+func (e *Engine) start(fn func()) bool {
+	if e.closed {
+		return false
+	}
+	e.work.Go(fn)
+	return true
+}
+
+// met tells the judge of the line how a request ended.
+func (e *Engine) met(err error) {
+	switch wire.CauseOf(err) {
+	case wire.Unreachable, wire.Stalled, wire.Certificate:
+		e.Line.Failed(err.Error())
+	case wire.Canceled:
+	case "":
+		if err == nil {
+			e.Line.Worked()
+		}
+	default:
+		e.Line.Worked() // somebody is there
+	}
+}
+
+// Run makes passes on schedule, probes a line that is down, and returns when ctx
+// ends. Passes that fail are noted, not returned.
+func (e *Engine) Run(ctx context.Context) error {
+	var probing sync.WaitGroup
+	probing.Go(func() { e.probe(ctx) })
+	defer probing.Wait()
+	for {
+		if len(e.opts.Selection) > 0 || e.anythingHere() {
+			if _, err := e.Sync(ctx, SyncOptions{Fresh: e.opts.Interval / 2}); err != nil && ctx.Err() == nil {
+				e.log.Warn("sync ended early", "reason", err)
+			}
+		}
+		timer := time.NewTimer(e.nextPass())
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-e.poke:
+			timer.Stop()
+		case <-timer.C:
+		}
+	}
+}
+
+// Poke asks Run for a pass now.
+func (e *Engine) Poke() {
+	select {
+	case e.poke <- struct{}{}:
+	default: // asked for already
+	}
+}
+
+func (e *Engine) anythingHere() bool {
+	n, err := e.shelf.Count()
+	return err == nil && n > 0
+}
+
+// nextPass is the time to the next regular pass, or to the first retry that is
+// due before it.
+func (e *Engine) nextPass() time.Duration {
+	now := e.now()
+	next := now.Add(e.opts.Interval)
+	for _, n := range e.notes.all() {
+		for _, due := range n.retries() {
+			// What is overdue has just had its turn, or nobody wants it.
+			if due.After(now) && due.Before(next) {
+				next = due
+			}
+		}
+	}
+	return max(next.Sub(now), time.Second)
+}
+
+// probe asks a line that is down for a sign of life, until ctx ends.
+func (e *Engine) probe(ctx context.Context) {
+	for {
+		changed := e.Line.Changed()
+		v := e.Line.Verdict()
+		var due <-chan time.Time
+		if !v.Up {
+			timer := time.NewTimer(max(0, v.Probe.Sub(time.Now())))
+			defer timer.Stop()
+			due = timer.C
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+			if v.Up || !e.Line.Up() {
+				continue
+			}
+			e.log.Info("the line is back", "was down since", v.Since.Format(time.RFC3339))
+			e.Poke()
+		case <-due:
+			e.met(e.index.Probe(ctx))
+		}
+	}
+}
+
+// closeQuietly closes what was only read.
+func closeQuietly(c io.Closer) { _ = c.Close() }
