@@ -1,0 +1,172 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"strconv"
+
+	"cheeseboard/httpd/files"
+	"cheeseboard/httpd/simple"
+	"cheeseboard/storage"
+	"cheeseboard/storage/pypi"
+	"cheeseboard/syncer"
+)
+
+// The rooms do not know one another; these adapters hand each what it asks for.
+
+// translate makes the store's errors those that the syncer tells apart.
+func translate(err error) error {
+	if err == nil {
+		return nil
+	}
+	var mismatch *storage.MismatchError
+	for _, t := range []struct{ from, to error }{
+		{storage.ErrHeld, syncer.ErrHeld},
+		{storage.ErrBusy, syncer.ErrBusy},
+		{storage.ErrFull, syncer.ErrFull},
+		{storage.ErrNotNamed, syncer.ErrNotNamed},
+		{storage.ErrNotFound, fs.ErrNotExist},
+	} {
+		if errors.Is(err, t.from) {
+			return fmt.Errorf("%w%w", hidden{t.to}, err)
+		}
+	}
+	if errors.As(err, &mismatch) {
+		return fmt.Errorf("%w%w", hidden{syncer.ErrCorrupt}, err)
+	}
+	return err
+}
+
+// hidden is found by errors.Is and adds nothing to the message.
+type hidden struct{ error }
+
+func (hidden) Error() string   { return "" }
+func (h hidden) Unwrap() error { return h.error }
+
+func toItem(r storage.Ref) syncer.Item {
+	return syncer.Item{Name: r.Name, Digest: r.Digest, Filename: r.Filename, Metadata: r.Metadata, Pinned: r.Pinned, Size: r.Size}
+}
+
+func toRef(i syncer.Item) storage.Ref {
+	return storage.Ref{Name: i.Name, Digest: i.Digest, Filename: i.Filename, Metadata: i.Metadata, Pinned: i.Pinned}
+}
+
+type storeCatalogue struct{ *storage.Store }
+
+func (s storeCatalogue) Generation(name pypi.Name) (uint64, bool, error) {
+	info, ok, err := s.Info(name)
+	return info.Generation, ok, err
+}
+
+func (s storeCatalogue) PutProject(p *pypi.Project) error { return translate(s.Store.PutProject(p)) }
+
+func (s storeCatalogue) DeleteProject(name pypi.Name) error {
+	return translate(s.Store.DeleteProject(name))
+}
+
+func (s storeCatalogue) Held(name pypi.Name) (map[pypi.Digest]syncer.Item, error) {
+	refs, err := s.Store.Held(name)
+	if err != nil {
+		return nil, err
+	}
+	items := make(map[pypi.Digest]syncer.Item, len(refs))
+	for d, r := range refs {
+		items[d] = toItem(r)
+	}
+	return items, nil
+}
+
+type storeShelf struct{ *storage.Store }
+
+func (s storeShelf) Begin(i syncer.Item) (syncer.Incoming, error) {
+	in, err := s.Store.Begin(toRef(i), i.Size)
+	if err != nil {
+		return nil, translate(err)
+	}
+	return incoming{in}, nil
+}
+
+func (s storeShelf) Open(name pypi.Name, d pypi.Digest) (*os.File, syncer.Item, error) {
+	f, ref, err := s.OpenFile(name, d)
+	return f, toItem(ref), translate(err)
+}
+
+func (s storeShelf) Pin(name pypi.Name, d pypi.Digest, pinned bool) error {
+	return translate(s.Store.Pin(name, d, pinned))
+}
+
+func (s storeShelf) Count() (int, error) {
+	t, err := s.Totals()
+	return t.Files, err
+}
+
+type incoming struct{ *storage.Incoming }
+
+func (in incoming) Write(b []byte) (int, error) {
+	n, err := in.Incoming.Write(b)
+	return n, translate(err)
+}
+
+func (in incoming) Commit() error { return translate(in.Incoming.Commit()) }
+
+type storeNotes struct{ *storage.Store }
+
+func (s storeNotes) Note(name pypi.Name) ([]byte, error) { return s.State(name) }
+
+func (s storeNotes) SetNote(name pypi.Name, v []byte) error { return translate(s.SetState(name, v)) }
+
+func (s storeNotes) Notes(yield func(pypi.Name, []byte) bool) error { return s.States(yield) }
+
+// frontIndex answers the simple API from the engine.
+type frontIndex struct {
+	engine *syncer.Engine
+	store  *storage.Store
+}
+
+func (x frontIndex) Page(ctx context.Context, name pypi.Name) (simple.Page, error) {
+	v, err := x.engine.Page(ctx, name)
+	var absent *syncer.Absent
+	if errors.As(err, &absent) {
+		return simple.Page{}, &simple.Missing{Reason: absent.Reason, RetryAfter: absent.RetryAfter}
+	}
+	return simple.Page{Tag: x.store.ID() + "-" + v.Tag, Load: v.Load}, err
+}
+
+func (x frontIndex) Names(context.Context) (simple.Names, error) {
+	var last int64
+	err := x.store.Names(func(e pypi.ListEntry) bool { last = max(last, e.Serial); return true })
+	return simple.Names{
+		Tag:        x.store.ID() + "-" + strconv.FormatUint(x.store.Version(), 10),
+		LastSerial: last,
+		Each:       x.each(),
+	}, err
+}
+
+func (x frontIndex) each() iter.Seq2[pypi.ListEntry, error] {
+	return func(yield func(pypi.ListEntry, error) bool) {
+		more := true
+		err := x.store.Names(func(e pypi.ListEntry) bool { more = yield(e, nil); return more })
+		if err != nil && more {
+			yield(pypi.ListEntry{}, err)
+		}
+	}
+}
+
+// frontFiles gives out files from the engine.
+type frontFiles struct{ engine *syncer.Engine }
+
+func (x frontFiles) Open(ctx context.Context, ref files.Ref) (*files.Content, error) {
+	c, err := x.engine.File(ctx, ref.Name, ref.Digest, ref.Filename, ref.Metadata)
+	var absent *syncer.Absent
+	if errors.As(err, &absent) {
+		return nil, &files.Missing{Reason: absent.Reason, RetryAfter: absent.RetryAfter}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &files.Content{Reader: c.Reader, Close: c.Close, Size: c.Size, Digest: c.Digest}, nil
+}

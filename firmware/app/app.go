@@ -1,0 +1,161 @@
+// Package app wires the rooms of the house together: it opens the store, builds
+// the engine and the HTTP front over it, and closes everything in reverse. The
+// end-to-end tests, the demo and the commands all use it.
+package app
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"cheeseboard/firmware/config"
+	"cheeseboard/firmware/health"
+	"cheeseboard/httpd"
+	"cheeseboard/storage"
+	"cheeseboard/storage/pypi"
+	"cheeseboard/syncer"
+	"cheeseboard/syncer/plan"
+	"cheeseboard/syncer/upstream"
+	"cheeseboard/syncer/wire"
+)
+
+// Version is stamped in by scripts/build.
+var Version = "development"
+
+// App is a box that is open: its store and its engine. Serve runs it.
+type App struct {
+	Store  *storage.Store
+	Engine *syncer.Engine
+	Health *health.Board
+
+	config config.Config
+	log    *slog.Logger
+	front  *httpd.Handler
+}
+
+// Open opens the data folder and builds what stands on it. Nothing listens and
+// nothing is fetched yet. Errors are sentences that say what to do.
+func Open(c config.Config, log *slog.Logger) (*App, error) {
+	options, err := engineOptions(c, log)
+	if err != nil {
+		return nil, err
+	}
+	client, err := wire.NewClient(wire.Options{
+		Proxy: c.Upstream.Proxy, CAFile: c.Upstream.CAFile,
+		Connect: time.Duration(c.Upstream.ConnectTimeout), Stall: time.Duration(c.Upstream.StallTimeout),
+		UserAgent: userAgent(c.Upstream.Contact),
+	})
+	if err != nil {
+		return nil, err
+	}
+	index, err := upstream.New(c.Upstream.URL, client, 0)
+	if err != nil {
+		return nil, err
+	}
+	store, err := storage.Open(c.Data, storage.Options{Reserve: noneIfZero(int64(c.Storage.Reserve)), Log: log})
+	if err != nil {
+		return nil, explain(err)
+	}
+	a := &App{Store: store, config: c, log: log, Health: &health.Board{}}
+	shelf := storeShelf{store}
+	a.Engine = syncer.New(index, client, storeCatalogue{store}, shelf, storeNotes{store}, options)
+	a.addProbes()
+	a.front = httpd.New(httpd.Deps{
+		Index: frontIndex{a.Engine, store}, Source: frontFiles{a.Engine},
+		Health: a.healthz, Name: c.Serve.Name, Log: log,
+	})
+	return a, nil
+}
+
+// Handler is the HTTP front, for whoever listens by himself.
+func (a *App) Handler() http.Handler { return a.front }
+
+// Close ends what is under way, keeps what has arrived, and gives the data
+// folder free.
+func (a *App) Close() error {
+	a.Engine.Close()
+	return a.Store.Close()
+}
+
+func userAgent(contact string) string {
+	s := "cheeseboard/" + Version
+	if contact != "" {
+		s += " (" + contact + ")"
+	}
+	return s
+}
+
+// noneIfZero translates the configuration's 0, which means none, into that of
+// the packages below, where 0 means their default.
+func noneIfZero[T ~int64](v T) T {
+	if v == 0 {
+		return -1
+	}
+	return v
+}
+
+func engineOptions(c config.Config, log *slog.Logger) (syncer.Options, error) {
+	o := syncer.Options{
+		Dependencies: c.Sync.Dependencies,
+		Connections:  c.Sync.Connections,
+		Interval:     time.Duration(c.Sync.Interval),
+		Fresh:        noneIfZero(time.Duration(c.Pull.Fresh)),
+		Wait:         noneIfZero(time.Duration(c.Pull.Wait)),
+		Pull:         c.Pull.Enabled,
+		RemovalGuard: c.Sync.RemovalGuard,
+		Log:          log,
+	}
+	for _, text := range c.Sync.Projects {
+		r, err := pypi.ParseRequirement(text)
+		if err != nil {
+			return o, fmt.Errorf("read sync.projects: %w", err)
+		}
+		o.Selection = append(o.Selection, r)
+	}
+	targets, err := plan.NewTargets(c.Sync.Python, c.Sync.Platforms)
+	if err != nil {
+		return o, fmt.Errorf("read sync.python and sync.platforms: %w", err)
+	}
+	o.Policy = plan.Policy{
+		Latest: c.Sync.Latest, Prereleases: c.Sync.Prereleases, Targets: targets, MaxFileSize: int64(c.Sync.MaxFileSize),
+		Sdists: map[config.SDistPolicy]plan.Sdists{
+			config.SDistsAlways: plan.SdistsAlways, config.SDistsNever: plan.SdistsNever, config.SDistsWhenNoWheel: plan.SdistsWhenNoWheel,
+		}[c.Sync.SDists],
+	}
+	return o, nil
+}
+
+// Tune sets the garbage collector for a small board, unless the environment has
+// set it: it trades a little CPU for a lot of memory.
+func Tune() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(96 << 20)
+	}
+}
+
+// explain adds to an error of the store what a person can do about it.
+func explain(err error) error {
+	var locked *storage.LockedError
+	switch {
+	case errors.As(err, &locked):
+		who := "another process"
+		if locked.PID > 0 {
+			who = fmt.Sprintf("process %d", locked.PID)
+		}
+		return fmt.Errorf("%w: %s uses this data folder; stop it, or name another folder with --data", err, who)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: this user may not write there; run as the folder's owner, or name another folder with --data", err)
+	case errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("%w: the file system is read-only; mount it writable, or name another folder with --data", err)
+	}
+	return err
+}

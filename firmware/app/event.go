@@ -1,0 +1,30 @@
+package app
+
+import (
+	"cheeseboard/storage"
+	"cheeseboard/syncer"
+)
+
+// Event is one line of a command's progress or result, the same whether the
+// command runs by itself or in the box that is serving. One field is set.
+type Event struct {
+	Sync     *syncer.Progress        `json:"sync,omitempty"`
+	Synced   *syncer.Summary         `json:"synced,omitempty"` // the end of a sync
+	Verify   *storage.VerifyProgress `json:"verify,omitempty"`
+	Verified *storage.VerifyProgress `json:"verified,omitempty"` // the end of a verify
+	Finding  *storage.Finding        `json:"finding,omitempty"`
+	Problem  *syncer.Problem         `json:"problem,omitempty"`
+	Error    string                  `json:"error,omitempty"` // the command failed, and why
+	Kind     string                  `json:"kind,omitempty"`  // of the error, for the other end of the socket
+}
+
+// SyncOptions are those of the command.
+type SyncOptions struct {
+	AcceptRemovals bool `json:"accept_removals"`
+}
+
+// VerifyOptions are those of the command.
+type VerifyOptions struct {
+	Repair  bool `json:"repair"`
+	Restart bool `json:"restart"`
+}

@@ -1,0 +1,123 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"cheeseboard/firmware/config"
+	"cheeseboard/storage"
+	"cheeseboard/syncer"
+)
+
+// tick is the time between two progress events.
+const tick = 250 * time.Millisecond
+
+// Errors by which a command ends with a status that is not zero although it did
+// its work.
+var (
+	ErrIncomplete = errors.New("something could not be had; cheeseboard status names it")
+	ErrFindings   = errors.New("the store is not sound")
+)
+
+// Sync makes one pass and reports how it goes.
+func (a *App) Sync(ctx context.Context, opts SyncOptions, report func(Event)) error {
+	stop := make(chan struct{})
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		ticker := time.NewTicker(tick)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-ticker.C:
+				if p, ok := a.Engine.Progress(); ok {
+					report(Event{Sync: &p})
+				}
+			}
+		}
+	}()
+	summary, err := a.Engine.Sync(ctx, syncer.SyncOptions{Now: true, AcceptRemovals: opts.AcceptRemovals})
+	close(stop)
+	<-told
+	if errors.Is(err, syncer.ErrPassing) {
+		return err
+	}
+	status, statusErr := a.Engine.Status()
+	for i := range status.Problems {
+		report(Event{Problem: &status.Problems[i]})
+	}
+	report(Event{Synced: &summary})
+	if err = errors.Join(err, statusErr); err != nil {
+		return err
+	}
+	if summary.Failed > 0 {
+		return fmt.Errorf("%d of %d projects are not complete: %w", summary.Failed, summary.Projects, ErrIncomplete)
+	}
+	return nil
+}
+
+// Verify proves the invariants of the store and reports what it finds.
+func (a *App) Verify(ctx context.Context, opts VerifyOptions, report func(Event)) error {
+	last := time.Now()
+	progress, err := a.Store.Verify(ctx, storage.VerifyOptions{
+		Repair: opts.Repair, Restart: opts.Restart,
+		Report: func(f storage.Finding) { report(Event{Finding: &f}) },
+		Progress: func(p storage.VerifyProgress) {
+			if time.Since(last) >= tick {
+				last = time.Now()
+				report(Event{Verify: &p})
+			}
+		},
+	})
+	report(Event{Verified: &progress})
+	if err != nil {
+		return err
+	}
+	if progress.Unmended > 0 {
+		return fmt.Errorf("%d faults: %w", progress.Unmended, ErrFindings)
+	}
+	return nil
+}
+
+// once opens a box for one command, where none is serving.
+func once(c config.Config, log *slog.Logger, do func(*App) error) error {
+	a, err := Open(c, log)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(a), a.Close())
+}
+
+// RunSync makes one pass: in the box that serves this data folder, or by itself.
+func RunSync(ctx context.Context, c config.Config, log *slog.Logger, opts SyncOptions, report func(Event)) error {
+	if remote, ok := dial(ctx, c.Data); ok {
+		return remote.stream(ctx, "/sync", opts, report)
+	}
+	return once(c, log, func(a *App) error { return a.Sync(ctx, opts, report) })
+}
+
+// RunVerify proves the store: in the box that serves it, or by itself.
+func RunVerify(ctx context.Context, c config.Config, log *slog.Logger, opts VerifyOptions, report func(Event)) error {
+	if remote, ok := dial(ctx, c.Data); ok {
+		return remote.stream(ctx, "/verify", opts, report)
+	}
+	return once(c, log, func(a *App) error { return a.Verify(ctx, opts, report) })
+}
+
+// ReadStatus asks the box that serves this data folder, or reads the folder.
+func ReadStatus(ctx context.Context, c config.Config, log *slog.Logger) (Status, error) {
+	if remote, ok := dial(ctx, c.Data); ok {
+		return remote.status(ctx)
+	}
+	var s Status
+	err := once(c, log, func(a *App) (err error) {
+		s, err = a.Status()
+		return err
+	})
+	return s, err
+}

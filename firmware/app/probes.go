@@ -1,0 +1,63 @@
+package app
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"cheeseboard/firmware/health"
+	"cheeseboard/storage/durable"
+)
+
+// addProbes puts what there is to know so far on the board.
+func (a *App) addProbes() {
+	a.Health.Add("storage", a.probeStorage)
+	a.Health.Add("space", a.probeSpace)
+	a.Health.Add("upstream", a.probeUpstream)
+}
+
+// probeStorage reads from the metadata, as each request does.
+func (a *App) probeStorage() health.Finding {
+	if _, _, err := a.Store.Info("cheeseboard"); err != nil {
+		return health.Finding{Severity: health.Failed, Summary: "the metadata cannot be read: " + err.Error(), Action: "run cheeseboard verify"}
+	}
+	return health.Finding{Summary: "the metadata can be read"}
+}
+
+func (a *App) probeSpace() health.Finding {
+	free, err := durable.Free(a.Store.Dir())
+	if err != nil {
+		return health.Finding{Severity: health.Failed, Summary: "the disk does not answer: " + err.Error(), Action: "look at the disk and its cable"}
+	}
+	reserve := int64(a.config.Storage.Reserve)
+	switch {
+	case free <= reserve:
+		return health.Finding{
+			Severity: health.Attention, Action: "make room, or narrow sync.projects",
+			Summary: fmt.Sprintf("the disk is full up to the reserve (%d MB free): what is here is served, nothing new is fetched", free>>20),
+		}
+	case free <= 2*reserve:
+		return health.Finding{Severity: health.Attention, Action: "make room, or narrow sync.projects", Summary: fmt.Sprintf("the disk is nearly full: %d MB free, of which %d MB stay free", free>>20, reserve>>20)}
+	}
+	return health.Finding{Summary: fmt.Sprintf("%d MB free", free>>20)}
+}
+
+func (a *App) probeUpstream() health.Finding {
+	v := a.Engine.Line.Verdict()
+	if v.Up {
+		return health.Finding{Summary: "the upstream can be reached"}
+	}
+	return health.Finding{
+		Severity: health.Reduced, Action: "look at the cable and the router",
+		Summary: fmt.Sprintf("the upstream cannot be reached since %s (%s); what is here is served", v.Since.Format(time.TimeOnly), v.Cause),
+	}
+}
+
+// healthz answers 200 as long as the box serves what it has.
+func (a *App) healthz() (int, any) {
+	v := a.Health.Verdict()
+	if v.Severity == health.Failed {
+		return http.StatusServiceUnavailable, v
+	}
+	return http.StatusOK, v
+}

@@ -1,0 +1,109 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"cheeseboard/httpd"
+)
+
+// grace is how long requests that are under way may go on after the signal to
+// stop.
+const grace = 3 * time.Second
+
+// Serve listens, follows the upstream and answers commands until ctx ends, then
+// stops in order: no new requests, those under way a few seconds, downloads
+// kept where they are. ready is called with the address once it can be reached.
+// The App must still be closed.
+func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
+	listener, err := net.Listen("tcp", a.config.Serve.Listen)
+	if err != nil {
+		return explainListen(a.config.Serve.Listen, err)
+	}
+	socket, release, err := listenControl(a.Store.Dir())
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	defer release()
+	front := httpd.NewServer(a.front, a.log)
+	control := &http.Server{Handler: a.control(time.Now()), ReadHeaderTimeout: 10 * time.Second}
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var running sync.WaitGroup
+	var frontErr, runErr error
+	running.Go(func() {
+		defer cancel() // without its front a box is of no use
+		if err := front.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			frontErr = fmt.Errorf("serve: %w", err)
+		}
+	})
+	running.Go(func() { serveControl(control, socket, a.log) })
+	running.Go(func() { runErr = a.Engine.Run(ctx) })
+	if ready != nil {
+		ready(listener.Addr())
+	}
+	<-ctx.Done()
+	a.log.Info("stopping")
+	stopCtx, stopped := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer stopped()
+	err = front.Shutdown(stopCtx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = front.Close() // clients that are not through by now will resume
+	}
+	err = errors.Join(err, control.Close())
+	running.Wait()
+	return errors.Join(err, frontErr, runErr)
+}
+
+func explainListen(address string, err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("listen on %s: the port is in use; stop the other program, or choose another with --listen", address)
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("listen on %s: this user may not open that port; choose one above 1023 with --listen", address)
+	}
+	return fmt.Errorf("listen on %s: %w; choose another address with --listen", address, err)
+}
+
+// IndexURLs lists the addresses of the index for an address that Serve listens
+// on, those for this machine last. name is what the box is called; "" unknown.
+func IndexURLs(address net.Addr, name string) []string {
+	tcp, ok := address.(*net.TCPAddr)
+	if !ok {
+		return nil
+	}
+	port := fmt.Sprint(tcp.Port)
+	url := func(host string) string {
+		if port == "80" {
+			if strings.Contains(host, ":") {
+				host = "[" + host + "]"
+			}
+			return "http://" + host + "/simple/"
+		}
+		return "http://" + net.JoinHostPort(host, port) + "/simple/"
+	}
+	if !tcp.IP.IsUnspecified() {
+		return []string{url(tcp.IP.String())}
+	}
+	var out []string
+	if name != "" {
+		out = append(out, url(name))
+	}
+	if addrs, err := net.InterfaceAddrs(); err == nil {
+		for _, a := range addrs {
+			if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() {
+				out = append(out, url(n.IP.String()))
+			}
+		}
+	}
+	return append(out, url("localhost"))
+}

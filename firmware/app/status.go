@@ -1,0 +1,50 @@
+package app
+
+import (
+	"time"
+
+	"cheeseboard/firmware/health"
+	"cheeseboard/storage"
+	"cheeseboard/storage/pypi"
+	"cheeseboard/syncer"
+)
+
+// Status is what `cheeseboard status --json` prints.
+type Status struct {
+	Version  string         `json:"version"`
+	Serving  bool           `json:"serving"` // a box answers; false: read from the data folder
+	Started  time.Time      `json:"started,omitzero"`
+	Data     string         `json:"data"`
+	Health   health.Verdict `json:"health"`
+	Store    storage.Totals `json:"store"`
+	Partials []Partial      `json:"partials"` // downloads that will go on
+	Sync     syncer.Status  `json:"sync"`
+}
+
+// Partial is a download that will go on where it stopped.
+type Partial struct {
+	Digest string `json:"sha256"`
+	Have   int64  `json:"have"`
+	Size   int64  `json:"size"` // -1 where it is not known
+}
+
+// Status gathers the state of an open box.
+func (a *App) Status() (Status, error) {
+	s := Status{Version: Version, Data: a.Store.Dir(), Health: a.Health.Verdict(), Partials: []Partial{}}
+	var err error
+	if s.Store, err = a.Store.Totals(); err != nil {
+		return s, err
+	}
+	waiting, err := a.Store.Waiting()
+	if err != nil {
+		return s, err
+	}
+	for _, w := range waiting {
+		s.Partials = append(s.Partials, Partial{Digest: w.Digest.String(), Have: w.Have, Size: w.Size})
+	}
+	s.Sync, err = a.Engine.Status()
+	return s, err
+}
+
+// SizeUnknown is the Size of a Partial whose length is not known.
+const SizeUnknown = pypi.SizeUnknown

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/term"
+
+	"cheeseboard/firmware/app"
+)
+
+// plainEvery is the time between two lines of progress where there is no
+// terminal.
+const plainEvery = 5 * time.Second
+
+// console shows a command's events: bars to people on a terminal, plain lines
+// elsewhere. Results go to out, progress to progress.
+type console struct {
+	out io.Writer
+
+	mu      sync.Mutex
+	bars    *mpb.Progress // nil where there is no terminal
+	bar     *mpb.Bar
+	label   string
+	plain   io.Writer
+	last    time.Time
+	failure error
+}
+
+func newConsole(out, progress io.Writer) *console {
+	c := &console{out: out, plain: progress, last: time.Now()}
+	if f, ok := progress.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		c.bars = mpb.New(mpb.WithOutput(f), mpb.WithWidth(40), mpb.WithAutoRefresh())
+	}
+	return c
+}
+
+// event shows one event. It may be called from several goroutines.
+func (c *console) event(e app.Event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case e.Sync != nil:
+		p := e.Sync
+		c.progress("sync: "+progressText(p.ProjectsDone, p.Projects, p.FilesDone, p.Files, p.BytesDone, p.Bytes), p.BytesDone, p.Bytes)
+	case e.Verify != nil:
+		p := e.Verify
+		c.progress(fmt.Sprintf("verify: %s, %d blobs hashed, %d faults", p.Phase, p.Blobs, p.Findings), p.Done, p.Total)
+	case e.Problem != nil:
+		c.print("%s %s: %s\n", e.Problem.Project, e.Problem.File, e.Problem.Reason)
+	case e.Finding != nil:
+		f := e.Finding
+		mended := ""
+		if f.Repaired {
+			mended = " (repaired)"
+		}
+		c.print("%s: %s %s: %s%s\n", f.Fault, f.Project, f.What, f.Detail, mended)
+	case e.Synced != nil:
+		s := e.Synced
+		c.print("sync: %d projects looked at, %d files brought in (%s; %s over the line) in %s, %d removed, %d projects not complete\n",
+			s.Projects, s.Files, bytesText(s.Bytes), bytesText(s.Received), s.Took.Round(10*time.Millisecond), s.Removed, s.Failed)
+	case e.Verified != nil:
+		v := e.Verified
+		how := "complete"
+		if !v.Completed {
+			how = "interrupted; the next verify goes on here"
+		}
+		c.print("verify: %d blobs, %s hashed, %d faults, %d of them not repaired (%s)\n", v.Blobs, bytesText(v.Bytes), v.Findings, v.Unmended, how)
+	}
+}
+
+// progress draws the bar anew, or writes a line now and then.
+func (c *console) progress(label string, done, total int64) {
+	c.label = label
+	if c.bars == nil {
+		if time.Since(c.last) >= plainEvery {
+			c.last = time.Now()
+			c.note(fmt.Fprintln(c.plain, label))
+		}
+		return
+	}
+	if c.bar == nil {
+		c.bar = c.bars.AddBar(0,
+			mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { c.mu.Lock(); defer c.mu.Unlock(); return c.label + " " })),
+			mpb.AppendDecorators(decor.NewPercentage("%d")),
+			mpb.BarRemoveOnComplete())
+	}
+	c.bar.SetTotal(max(total, 1), false)
+	c.bar.SetCurrent(done)
+}
+
+func (c *console) print(format string, a ...any) {
+	c.drop()
+	c.note(fmt.Fprintf(c.out, format, a...))
+}
+
+// drop takes the bar away, so that lines stand by themselves.
+func (c *console) drop() {
+	if c.bar == nil {
+		return
+	}
+	bar := c.bar
+	c.bar = nil
+	c.mu.Unlock() // the bar asks for its label while it goes
+	bar.Abort(true)
+	bar.Wait()
+	c.mu.Lock()
+}
+
+func (c *console) note(_ int, err error) {
+	c.failure = errors.Join(c.failure, err)
+}
+
+// close ends the bars, and tells whether all could be written.
+func (c *console) close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.drop()
+	if c.bars != nil {
+		c.mu.Unlock()
+		c.bars.Wait()
+		c.mu.Lock()
+	}
+	return c.failure
+}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+
+	"github.com/spf13/cobra"
+
+	"cheeseboard/firmware/app"
+)
+
+func serveCommand(f *flags) *cobra.Command {
+	return &cobra.Command{
+		Use: "serve", Short: "Serve the LAN and follow the upstream (the default)", Args: noArguments,
+		RunE: func(c *cobra.Command, _ []string) error { return serve(c, f) },
+	}
+}
+
+func serve(c *cobra.Command, f *flags) error {
+	settings, log, err := f.start(false)
+	if err != nil {
+		return err
+	}
+	box, err := app.Open(settings, log)
+	if err != nil {
+		return err
+	}
+	err = box.Serve(c.Context(), func(address net.Addr) {
+		welcome(c.OutOrStdout(), settings, address)
+	})
+	return errors.Join(err, box.Close())
+}
+
+// welcome says where the index is and what to try.
+func welcome(w io.Writer, settings app.Config, address net.Addr) {
+	urls := app.IndexURLs(address, settings.Serve.Name)
+	project := "requests"
+	if len(settings.Sync.Projects) > 0 {
+		project = "'" + settings.Sync.Projects[0] + "'"
+	}
+	text := fmt.Sprintf("cheeseboard %s serves %s\n", app.Version, settings.Data)
+	for _, u := range urls {
+		text += "  index: " + u + "\n"
+	}
+	if len(urls) > 0 {
+		text += "  try:   " + app.PipCommand(urls[len(urls)-1], project) + "\n"
+	}
+	if len(urls) > 1 {
+		text += "  from another machine:\n         " + app.PipCommand(urls[0], project) + "\n"
+	}
+	_, _ = io.WriteString(w, text) // where nobody reads, the box serves all the same
+}

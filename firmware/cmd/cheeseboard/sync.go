@@ -1,0 +1,151 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"cheeseboard/firmware/app"
+)
+
+func syncCommand(f *flags) *cobra.Command {
+	var opts app.SyncOptions
+	c := &cobra.Command{
+		Use: "sync", Short: "Bring in what the selection wants, now", Args: noArguments,
+		Long: `Bring in what the selection wants, now.
+
+Where a box serves this data folder, it does the work and this command shows it.
+Stopping it loses nothing: the next one goes on where it stopped. The exit status
+is 1 when something could not be had; "cheeseboard status" names it.`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			settings, log, err := f.start(true)
+			if err != nil {
+				return err
+			}
+			out := newConsole(c.OutOrStdout(), c.ErrOrStderr())
+			err = app.RunSync(c.Context(), settings, log, opts, out.event)
+			return errors.Join(out.close(), err)
+		},
+	}
+	c.Flags().BoolVar(&opts.AcceptRemovals, "accept-removals", false, "follow the upstream in whatever it removed")
+	return c
+}
+
+func verifyCommand(f *flags) *cobra.Command {
+	var opts app.VerifyOptions
+	c := &cobra.Command{
+		Use: "verify", Short: "Prove that the store is sound: every reference, every byte", Args: noArguments,
+		Long: `Prove that the store is sound: every page can be read, every reference has its
+bytes, every byte is referenced, and every digest holds.
+
+When it is stopped, the next one goes on where it stopped. The exit status is 1
+when a fault was found that was not repaired.`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			settings, log, err := f.start(true)
+			if err != nil {
+				return err
+			}
+			out := newConsole(c.OutOrStdout(), c.ErrOrStderr())
+			err = app.RunVerify(c.Context(), settings, log, opts, out.event)
+			return errors.Join(out.close(), err)
+		},
+	}
+	c.Flags().BoolVar(&opts.Repair, "repair", false, "mend what can be mended; what is lost is fetched by the next sync")
+	c.Flags().BoolVar(&opts.Restart, "restart", false, "begin anew, even if an earlier verify was interrupted")
+	return c
+}
+
+func statusCommand(f *flags) *cobra.Command {
+	asJSON := false
+	c := &cobra.Command{
+		Use: "status", Short: "Say how the box is: what is here, the line, what could not be had", Args: noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			settings, log, err := f.start(true)
+			if err != nil {
+				return err
+			}
+			s, err := app.ReadStatus(c.Context(), settings, log)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				e := json.NewEncoder(c.OutOrStdout())
+				e.SetIndent("", "  ")
+				return e.Encode(s)
+			}
+			_, err = io.WriteString(c.OutOrStdout(), statusText(s, time.Now()))
+			return err
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "for machines")
+	return c
+}
+
+func bytesText(n int64) string { return humanize.Bytes(uint64(max(n, 0))) }
+
+// statusText says how a box is in a page of plain lines.
+func statusText(s app.Status, now time.Time) string {
+	var b strings.Builder
+	line := func(label, format string, a ...any) {
+		fmt.Fprintf(&b, "%-9s "+format+"\n", append([]any{label}, a...)...)
+	}
+	ago := func(t time.Time) string { return now.Sub(t).Round(time.Second).String() + " ago" }
+	state := "not serving (read from the data folder)"
+	if s.Serving {
+		state = "serving since " + s.Started.Format(time.DateTime)
+	}
+	line("box", "%s, cheeseboard %s, %s", state, s.Version, s.Data)
+	line("health", "%s: %s", s.Health.Severity, s.Health.Summary)
+	if s.Health.Action != "" {
+		line("", "%s", s.Health.Action)
+	}
+	line("here", "%d files of %d projects, %s; %s free", s.Store.Files, s.Store.Projects, bytesText(s.Store.Bytes), bytesText(s.Store.Free))
+	if n := len(s.Partials); n > 0 {
+		var have int64
+		for _, p := range s.Partials {
+			have += p.Have
+		}
+		line("arriving", "%d files, %s of them here; they go on where they stopped", n, bytesText(have))
+	}
+	switch v := s.Sync.Line; {
+	case !s.Serving:
+		line("upstream", "%s", s.Sync.Upstream)
+	case v.Up:
+		line("upstream", "%s can be reached; %s received", s.Sync.Upstream, bytesText(v.Received))
+	default:
+		line("upstream", "%s cannot be reached since %s: %s; next try %s", s.Sync.Upstream, v.Since.Format(time.TimeOnly), v.Cause, v.NextTry.Format(time.TimeOnly))
+	}
+	switch p := s.Sync.Progress; {
+	case s.Sync.Syncing:
+		line("sync", "under way: %s", progressText(p.ProjectsDone, p.Projects, p.FilesDone, p.Files, p.BytesDone, p.Bytes))
+	case s.Sync.Last != nil:
+		l := s.Sync.Last
+		line("sync", "%s: %d projects, %d files brought in (%s), %d projects not complete", ago(l.Started), l.Projects, l.Files, bytesText(l.Bytes), l.Failed)
+	case s.Sync.Selected == 0:
+		line("sync", "nothing is selected (sync.projects); what clients ask for is fetched")
+	default:
+		line("sync", "not yet")
+	}
+	for _, p := range s.Sync.Problems {
+		what := string(p.Project)
+		if p.File != "" {
+			what += " " + p.File
+		}
+		text := what + ": " + p.Reason
+		if !p.NextTry.IsZero() {
+			text += fmt.Sprintf(" (failed %d times, next try %s)", p.Failures, p.NextTry.Format(time.DateTime))
+		}
+		line("problem", "%s", text)
+	}
+	return b.String()
+}
+
+func progressText(projectsDone, projects, filesDone, files int, bytesDone, bytes int64) string {
+	return fmt.Sprintf("%d of %d projects, %d of %d files, %s of %s", projectsDone, projects, filesDone, files, bytesText(bytesDone), bytesText(bytes))
+}
