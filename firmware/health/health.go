@@ -3,6 +3,7 @@
 package health
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -34,6 +35,16 @@ func (s Severity) String() string {
 
 // MarshalText gives String.
 func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads what MarshalText gave.
+func (s *Severity) UnmarshalText(text []byte) error {
+	for *s = OK; *s <= Failed; *s++ {
+		if s.String() == string(text) {
+			return nil
+		}
+	}
+	return fmt.Errorf("parse severity: there is none called %q", text)
+}
 
 // Finding is what one probe says now.
 type Finding struct {

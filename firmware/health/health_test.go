@@ -38,4 +38,8 @@ func TestVerdict(t *testing.T) {
 	if err != nil || !strings.Contains(string(raw), `"status":"failed"`) || !strings.Contains(string(raw), `"name":"line"`) {
 		t.Errorf("%s (%v)", raw, err)
 	}
+	var back Verdict
+	if err := json.Unmarshal(raw, &back); err != nil || back.Severity != Failed || back.Probes[1].Severity != Reduced {
+		t.Errorf("read back: %+v (%v)", back, err)
+	}
 }

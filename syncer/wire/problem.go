@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 )
@@ -120,6 +121,10 @@ func retryAfter(value string, now time.Time) time.Duration {
 
 // classify makes a Problem of an error of net/http.
 func classify(ctx context.Context, address string, err error) *Problem {
+	var outer *url.Error
+	if errors.As(err, &outer) {
+		err = outer.Err // the method and the address are said elsewhere
+	}
 	p := &Problem{URL: address, Err: err}
 	var certificate *tls.CertificateVerificationError
 	var timeout net.Error
