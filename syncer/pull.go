@@ -21,6 +21,8 @@ const (
 	// comeBack is what a client is told whose wish is still being fetched; pip
 	// waits it out exactly, five times.
 	comeBack = 3 * time.Second
+	// pulseAfter is how long a sign of life from the upstream counts.
+	pulseAfter = 15 * time.Second
 	// maxAbsent bounds the names that are remembered as unknown to the upstream.
 	maxAbsent = 10_000
 )
@@ -169,7 +171,7 @@ func (e *Engine) freshen(ctx context.Context, name pypi.Name) (trusted bool, err
 	gone = gone && e.now().Sub(absent) < e.opts.Fresh
 	e.mu.Unlock()
 	if fresh {
-		return true, nil
+		return e.feelPulse(ctx), nil
 	}
 	if gone {
 		return false, errGone
@@ -196,6 +198,38 @@ var (
 	errGone    = errors.New("the upstream does not know it")
 	errPending = errors.New("the upstream has not answered yet")
 )
+
+// feelPulse tells whether the upstream is there, for pages that need not be asked
+// for: files that cannot be delivered must not be offered. A sign of life counts
+// for a while; after that a client's request asks for another.
+func (e *Engine) feelPulse(ctx context.Context) bool {
+	e.mu.Lock()
+	if !e.Line.Up() || e.now().Sub(e.contact) < pulseAfter {
+		e.mu.Unlock()
+		return e.Line.Up()
+	}
+	p := e.pulsing
+	if p == nil {
+		p = &refresh{alive: make(chan struct{}), done: make(chan struct{})}
+		started := e.start(func() {
+			err := e.index.Probe(e.ctx)
+			e.met(err)
+			p.err = err
+			e.mu.Lock()
+			e.pulsing = nil
+			e.mu.Unlock()
+			close(p.alive)
+			close(p.done)
+		})
+		if !started {
+			e.mu.Unlock()
+			return false
+		}
+		e.pulsing = p
+	}
+	e.mu.Unlock()
+	return e.await(ctx, p, true) && e.Line.Up()
+}
 
 // await waits for a refresh as long as a client may: for a sign of life not
 // longer than Wait, and not at all while the upstream is known to be silent; for

@@ -145,6 +145,9 @@ type Engine struct {
 	poke      chan struct{}
 	slots     chan struct{} // downloads at once
 
+	contact time.Time // when the upstream last gave a sign of life
+	pulsing *refresh  // a probe for one, under way
+
 	silent atomic.Bool // a client waited in vain for a sign of life, and none came since
 }
 
@@ -219,11 +222,20 @@ func (e *Engine) met(err error) {
 	case wire.Canceled:
 	case "":
 		if err == nil {
-			e.Line.Worked()
+			e.heard()
 		}
 	default:
-		e.Line.Worked() // somebody is there
+		e.heard() // somebody is there
 	}
+}
+
+// heard notes a sign of life.
+func (e *Engine) heard() {
+	e.silent.Store(false)
+	e.Line.Worked()
+	e.mu.Lock()
+	e.contact = e.now()
+	e.mu.Unlock()
 }
 
 // Run makes passes on schedule, probes a line that is down, and returns when ctx
