@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"cheeseboard/storage/pypi"
 	"cheeseboard/syncer/plan"
@@ -98,7 +99,7 @@ func (e *Engine) look(name pypi.Name, mode removals, alive func()) (removed int,
 	if wire.CauseOf(err) == wire.Gone {
 		removed, err = e.gone(name, mode, err)
 	} else if err == nil {
-		removed, err = e.take(name, mode, answer)
+		removed, err = e.take(name, n, mode, answer)
 	}
 	if mode == guardAnswer && !known && err != nil {
 		return removed, err // a client's mistyped name is no trouble of ours
@@ -119,8 +120,21 @@ func (e *Engine) notePage(name pypi.Name, err error) error {
 	})
 }
 
+// behindFor is how long an upstream's older serial is put down to a cache. After
+// that the index has been set back, and is followed.
+const behindFor = 24 * time.Hour
+
+// isBehind tells whether a page is older than the one that is stored, as serials
+// of one upstream tell it.
+func (e *Engine) isBehind(n note, old, fresh *pypi.Project) bool {
+	if n.Upstream != e.index.Address() || fresh.LastSerial == 0 || fresh.LastSerial >= old.LastSerial {
+		return false
+	}
+	return n.Page == nil || e.now().Sub(n.Page.Since) < behindFor
+}
+
 // take stores a new page.
-func (e *Engine) take(name pypi.Name, mode removals, answer *upstream.Answer) (removed int, err error) {
+func (e *Engine) take(name pypi.Name, n note, mode removals, answer *upstream.Answer) (removed int, err error) {
 	if answer.NotModified {
 		return 0, nil
 	}
@@ -128,7 +142,7 @@ func (e *Engine) take(name pypi.Name, mode removals, answer *upstream.Answer) (r
 	if err != nil {
 		old = nil // look has said so
 	}
-	if old != nil && old.LastSerial > answer.Project.LastSerial && answer.Project.LastSerial > 0 {
+	if old != nil && e.isBehind(n, old, answer.Project) {
 		return 0, &wire.Problem{Cause: wire.Lie, Err: fmt.Errorf("its page is of serial %d, but %d was seen before: a cache on the way is behind", answer.Project.LastSerial, old.LastSerial)}
 	}
 	held, err := e.cat.Held(name)
