@@ -1,0 +1,119 @@
+package syncer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"cheeseboard/storage/pypi"
+)
+
+// Content is a file for a client.
+type Content struct {
+	Reader io.ReadSeeker // an *os.File for what is here; else it waits for bytes
+	Close  func() error
+	Size   int64
+	Digest pypi.Digest // of the bytes
+}
+
+// File gives a distribution, or its core metadata, as a project's page names it.
+// What is not here is fetched while it is given out, once however many ask.
+// Errors: *Absent, and those of the store.
+func (e *Engine) File(ctx context.Context, name pypi.Name, digest pypi.Digest, filename string, metadata bool) (*Content, error) {
+	f, err := e.find(name, digest, filename)
+	if err != nil {
+		return nil, err
+	}
+	item, ok := fileItem(name, f)
+	address := f.URL
+	if metadata {
+		item, ok = metadataItem(name, f)
+		address += ".metadata"
+	}
+	if !ok {
+		return nil, &Absent{Reason: fmt.Sprintf("the index offers no metadata of %s apart from it", filename)}
+	}
+	content, err := e.stored(item)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return content, err
+	}
+	switch v := e.Line.Verdict(); {
+	case !e.opts.Pull:
+		return nil, &Absent{Reason: fmt.Sprintf("%s is not on this cheeseboard, and it does not fetch on demand (pull.enabled is off)", item.label())}
+	case !v.Up:
+		return nil, &Absent{Reason: fmt.Sprintf("%s is not on this cheeseboard, and the upstream cannot be reached now (%s)", item.label(), v.Cause)}
+	}
+	return e.arriving(ctx, item, address)
+}
+
+// find looks a file up on its project's page.
+func (e *Engine) find(name pypi.Name, digest pypi.Digest, filename string) (*pypi.File, error) {
+	page, known, err := e.cat.Project(name)
+	if err != nil {
+		return nil, err
+	}
+	if known && page.Status.State == pypi.StatusQuarantined {
+		return nil, &Absent{Reason: fmt.Sprintf("%s is in quarantine upstream and is not given out: %s", name, page.Status.Reason)}
+	}
+	if known {
+		for i := range page.Files {
+			d, ok := page.Files[i].Hashes.SHA256()
+			if ok && d == digest && page.Files[i].Filename == filename {
+				return &page.Files[i], nil
+			}
+		}
+	}
+	return nil, &Absent{Reason: fmt.Sprintf("the page of %s names no %s with the sha256 %s", name, filename, digest)}
+}
+
+// stored opens what is here; fs.ErrNotExist where it is not.
+func (e *Engine) stored(item Item) (*Content, error) {
+	f, here, err := e.shelf.Open(item.Name, item.Digest)
+	if err != nil {
+		return nil, err
+	}
+	return &Content{Reader: f, Close: f.Close, Size: here.Size, Digest: item.Digest}, nil
+}
+
+// arriving begins or joins a download for a client. What is small, or of unknown
+// length, is waited for; of the rest the client gets what there is.
+func (e *Engine) arriving(ctx context.Context, item Item, address string) (*Content, error) {
+	d := e.download(item, address)
+	wait := e.opts.Wait
+	if e.silent.Load() {
+		wait = 0
+	}
+	gate := d.started
+	if item.Size <= holdBack {
+		gate = d.done
+	}
+	// Without a sign of life a client does not wait; with one, it does.
+	if !waitFor(ctx, d.alive, wait) || !waitFor(ctx, gate, patience) {
+		return nil, &Absent{Reason: item.label() + " is on its way here", RetryAfter: comeBack}
+	}
+	select {
+	case <-d.done:
+		if d.err != nil {
+			return nil, e.absentFile(item, d.err)
+		}
+		if d.item.Name != item.Name {
+			if err := e.have(ctx, item, address); err != nil {
+				return nil, e.absentFile(item, err)
+			}
+		}
+		return e.stored(item)
+	default:
+	}
+	r := e.read(ctx, d)
+	return &Content{Reader: r, Close: r.Close, Size: item.Size, Digest: item.Digest}, nil
+}
+
+func (e *Engine) absentFile(item Item, err error) error {
+	a := &Absent{Reason: fmt.Sprintf("%s could not be fetched: %v", item.label(), err)}
+	if transient(err) {
+		a.RetryAfter = comeBack
+	}
+	return a
+}

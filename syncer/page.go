@@ -1,0 +1,284 @@
+package syncer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"slices"
+	"time"
+
+	"cheeseboard/storage/pypi"
+	"cheeseboard/syncer/wire"
+)
+
+// View is a project's page as it may be offered at this moment.
+type View struct {
+	Tag  string // changes whenever what Load gives changes
+	Load func() (*pypi.Project, error)
+}
+
+// Page gives the page of a project for a client. While the line is good and
+// pulling through is on, the upstream is asked first where the page is not fresh,
+// for no longer than the options say, and all its files are offered; otherwise
+// those that are here, at once. Errors: *Absent, and those of the store.
+func (e *Engine) Page(ctx context.Context, name pypi.Name) (View, error) {
+	trusted, lookErr := e.freshen(ctx, name)
+	generation, known, err := e.cat.Generation(name)
+	if err != nil {
+		return View{}, err
+	}
+	if !known {
+		return View{}, e.absentPage(name, lookErr)
+	}
+	n, err := e.notes.get(name)
+	if err != nil {
+		return View{}, err
+	}
+	all := e.opts.Pull && trusted && e.Line.Up()
+	tag := fmt.Sprintf("%d", generation)
+	if !all {
+		tag += "h" // what is here
+	}
+	bad := n.badMetadata()
+	if len(bad) > 0 {
+		sum := fnv.New32a()
+		for _, b := range bad {
+			_, _ = io.WriteString(sum, b+"\n") // hash.Hash never fails
+		}
+		tag += fmt.Sprintf("m%x", sum.Sum32())
+	}
+	return View{Tag: tag, Load: func() (*pypi.Project, error) { return e.offer(name, generation, all, bad) }}, nil
+}
+
+// badMetadata lists the files whose advertised metadata turned out not to be
+// there, or to be wrong: offering it would fail the client's installation.
+func (n *note) badMetadata() []string {
+	var out []string
+	for label, t := range n.Files {
+		filename, is := cutMetadata(label)
+		if is && (t.Cause == wire.Gone || t.Cause == wire.Refused || t.Cause == wire.Lie || t.Cause == "") {
+			out = append(out, filename)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func cutMetadata(label string) (string, bool) {
+	const suffix = ".metadata"
+	n := len(label) - len(suffix)
+	if n <= 0 || label[n:] != suffix {
+		return label, false
+	}
+	return label[:n], true
+}
+
+// offer reads a page and leaves out what cannot be delivered. When the page
+// changes while it is read, it is read again: what is given is never older than
+// the tag.
+func (e *Engine) offer(name pypi.Name, generation uint64, all bool, bad []string) (*pypi.Project, error) {
+	var page *pypi.Project
+	var held map[pypi.Digest]Item
+	for range 3 {
+		var known bool
+		var err error
+		if page, known, err = e.cat.Project(name); err != nil {
+			return nil, err
+		}
+		if !known {
+			return nil, fmt.Errorf("read page of %s: it was removed at this moment", name)
+		}
+		if held, err = e.cat.Held(name); err != nil {
+			return nil, err
+		}
+		now, _, err := e.cat.Generation(name)
+		if err != nil {
+			return nil, err
+		}
+		if now == generation {
+			break
+		}
+		generation = now
+	}
+	files := page.Files[:0]
+	for _, f := range page.Files {
+		item, ok := fileItem(name, &f)
+		if _, here := held[item.Digest]; !ok || !here && !all {
+			continue
+		}
+		if m, ok := metadataItem(name, &f); !ok || slices.Contains(bad, f.Filename) {
+			f.CoreMetadata = pypi.CoreMetadata{}
+		} else if _, here := held[m.Digest]; !here && !all {
+			f.CoreMetadata = pypi.CoreMetadata{}
+		}
+		files = append(files, f)
+	}
+	page.Files = files
+	if !all || page.Versions == nil {
+		page.Versions = versionsOf(page)
+	}
+	return page, nil
+}
+
+// versionsOf lists the versions that the files of a page bring, in their order.
+func versionsOf(p *pypi.Project) []string {
+	out := []string{}
+	seen := make(map[string]bool)
+	for i := range p.Files {
+		v, _, err := pypi.DistributionVersion(p.Name, p.Files[i].Filename)
+		if err == nil && !seen[v.String()] {
+			seen[v.String()] = true
+			out = append(out, v.String())
+		}
+	}
+	return out
+}
+
+// freshen asks the upstream for a page that is not fresh, within a client's
+// patience. It tells whether what is stored can be taken for the upstream's word.
+func (e *Engine) freshen(ctx context.Context, name pypi.Name) (trusted bool, err error) {
+	if !e.opts.Pull {
+		return false, nil
+	}
+	e.mu.Lock()
+	checked, fresh := e.checked[name]
+	fresh = fresh && e.now().Sub(checked) < e.opts.Fresh
+	absent, gone := e.absent[name]
+	gone = gone && e.now().Sub(absent) < e.opts.Fresh
+	e.mu.Unlock()
+	if fresh {
+		return e.feelPulse(ctx), nil
+	}
+	if gone {
+		return false, errGone
+	}
+	if v := e.Line.Verdict(); !v.Up {
+		return false, errors.New("the line is down")
+	}
+	_, known, err := e.cat.Generation(name)
+	if err != nil {
+		return false, err
+	}
+	r := e.refresh(name, guardAnswer)
+	if over := e.await(ctx, r, known); !over {
+		return false, errPending
+	}
+	if wire.CauseOf(r.err) == wire.Gone {
+		e.remember(name)
+		return false, errGone
+	}
+	return r.err == nil, r.err
+}
+
+var (
+	errGone    = errors.New("the upstream does not know it")
+	errPending = errors.New("the upstream has not answered yet")
+)
+
+// feelPulse tells whether the upstream is there, for pages that need not be asked
+// for: files that cannot be delivered must not be offered. A sign of life counts
+// for a while; after that a client's request asks for another.
+func (e *Engine) feelPulse(ctx context.Context) bool {
+	e.mu.Lock()
+	if !e.Line.Up() || e.now().Sub(e.contact) < pulseAfter {
+		e.mu.Unlock()
+		return e.Line.Up()
+	}
+	p := e.pulsing
+	if p == nil {
+		p = &refresh{alive: make(chan struct{}), done: make(chan struct{})}
+		started := e.start(func() {
+			err := e.index.Probe(e.ctx)
+			e.met(err)
+			p.err = err
+			e.mu.Lock()
+			e.pulsing = nil
+			e.mu.Unlock()
+			close(p.alive)
+			close(p.done)
+		})
+		if !started {
+			e.mu.Unlock()
+			return false
+		}
+		e.pulsing = p
+	}
+	e.mu.Unlock()
+	return e.await(ctx, p, true) && e.Line.Up()
+}
+
+// await waits for a refresh as long as a client may: for a sign of life not
+// longer than Wait, and not at all while the upstream is known to be silent; for
+// what is not here, longer once it has answered.
+func (e *Engine) await(ctx context.Context, r *refresh, known bool) (over bool) {
+	wait := e.opts.Wait
+	if e.silent.Load() {
+		wait = 0
+	}
+	if waitFor(ctx, r.alive, wait) {
+		e.silent.Store(false)
+		wait = e.opts.Wait
+		if !known {
+			wait = patience
+		}
+		return waitFor(ctx, r.done, wait)
+	}
+	if !e.silent.Swap(true) {
+		// Whoever answers first ends the silence.
+		e.mu.Lock()
+		e.start(func() {
+			select {
+			case <-r.alive:
+				e.silent.Store(false)
+			case <-e.ctx.Done():
+			}
+		})
+		e.mu.Unlock()
+	}
+	return false
+}
+
+func waitFor(ctx context.Context, ch <-chan struct{}, d time.Duration) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ch:
+		return true
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+func (e *Engine) remember(name pypi.Name) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.absent) >= maxAbsent {
+		clear(e.absent)
+	}
+	e.absent[name] = e.now()
+}
+
+// absentPage says why there is no page.
+func (e *Engine) absentPage(name pypi.Name, lookErr error) error {
+	switch {
+	case !e.opts.Pull:
+		return &Absent{Reason: fmt.Sprintf("%s is not on this cheeseboard, and it does not fetch on demand (pull.enabled is off): ask for it to be added to sync.projects", name)}
+	case errors.Is(lookErr, errGone):
+		return &Absent{Reason: fmt.Sprintf("the upstream index has no project %s: is the name right?", name)}
+	case errors.Is(lookErr, errPending):
+		return &Absent{Reason: fmt.Sprintf("%s is not here yet; the upstream is being asked", name), RetryAfter: comeBack}
+	case !e.Line.Up():
+		return &Absent{Reason: fmt.Sprintf("%s is not on this cheeseboard, and the upstream cannot be reached now (%s)", name, e.Line.Verdict().Cause)}
+	case transient(lookErr):
+		return &Absent{Reason: fmt.Sprintf("%s is not here yet: %v", name, lookErr), RetryAfter: comeBack}
+	}
+	return &Absent{Reason: fmt.Sprintf("%s is not on this cheeseboard: %v", name, lookErr)}
+}
