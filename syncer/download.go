@@ -60,7 +60,7 @@ func (e *Engine) download(item Item, address string) *download {
 		d.end(err)
 	})
 	if !started {
-		d.end(&wire.Problem{Cause: wire.Canceled, Err: errors.New("cheeseboard is shutting down")})
+		d.end(&wire.Problem{Cause: wire.Canceled, Err: errClosed})
 		return d
 	}
 	e.downloads[item.Digest] = d

@@ -77,6 +77,7 @@ type pass struct {
 	*Engine
 	ctx  context.Context
 	opts SyncOptions
+	over chan struct{} // closed at the end
 
 	mu       sync.Mutex
 	turn     *sync.Cond
@@ -99,7 +100,11 @@ type pass struct {
 // *wire.Problem of cause Canceled.
 func (e *Engine) Sync(ctx context.Context, opts SyncOptions) (Summary, error) {
 	e.mu.Lock()
-	if e.passing || e.closed {
+	if e.closed {
+		e.mu.Unlock()
+		return Summary{}, &wire.Problem{Cause: wire.Canceled, Err: errClosed}
+	}
+	if e.passing {
 		e.mu.Unlock()
 		return Summary{}, ErrPassing
 	}
@@ -109,7 +114,7 @@ func (e *Engine) Sync(ctx context.Context, opts SyncOptions) (Summary, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(e.ctx, cancel)
 	p := &pass{
-		Engine: e, ctx: ctx, opts: opts,
+		Engine: e, ctx: ctx, opts: opts, over: make(chan struct{}),
 		wants: make(map[pypi.Name]*want), queued: make(map[pypi.Digest]bool),
 		deferred: make(map[pypi.Name]int), current: make(map[string]int64),
 	}
@@ -120,6 +125,7 @@ func (e *Engine) Sync(ctx context.Context, opts SyncOptions) (Summary, error) {
 		e.mu.Lock()
 		e.passing, e.pass = false, nil
 		e.mu.Unlock()
+		close(p.over)
 		e.work.Done()
 	}()
 	e.mu.Lock()

@@ -54,7 +54,7 @@ func (e *Engine) refresh(name pypi.Name, mode removals) *refresh {
 		close(r.done)
 	})
 	if !started {
-		r.err = &wire.Problem{Cause: wire.Canceled, Err: errors.New("cheeseboard is shutting down")}
+		r.err = &wire.Problem{Cause: wire.Canceled, Err: errClosed}
 		close(r.alive)
 		close(r.done)
 		return r

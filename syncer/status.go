@@ -1,6 +1,7 @@
 package syncer
 
 import (
+	"context"
 	"cmp"
 	"encoding/json"
 	"slices"
@@ -78,6 +79,20 @@ func (e *Engine) Progress() (Progress, bool) {
 		return Progress{}, false
 	}
 	return p.snapshot(), true
+}
+
+// WaitPass waits until the pass that is under way has ended, or ctx has.
+func (e *Engine) WaitPass(ctx context.Context) {
+	e.mu.Lock()
+	p := e.pass
+	e.mu.Unlock()
+	if p == nil {
+		return
+	}
+	select {
+	case <-p.over:
+	case <-ctx.Done():
+	}
 }
 
 // snapshot adds to what is done the bytes of the files that are arriving.

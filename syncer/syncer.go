@@ -193,6 +193,8 @@ func defaultTo[T int | time.Duration](v *T, def T) {
 	}
 }
 
+var errClosed = errors.New("cheeseboard is shutting down")
+
 // Close ends every request and waits until all that was started has ended. What
 // has arrived of files is kept.
 func (e *Engine) Close() {

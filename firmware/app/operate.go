@@ -22,7 +22,8 @@ var (
 	ErrFindings   = errors.New("the store is not sound")
 )
 
-// Sync makes one pass and reports how it goes.
+// Sync makes one pass and reports how it goes. Where one is under way already,
+// it is waited for.
 func (a *App) Sync(ctx context.Context, opts SyncOptions, report func(Event)) error {
 	stop := make(chan struct{})
 	told := make(chan struct{})
@@ -41,12 +42,14 @@ func (a *App) Sync(ctx context.Context, opts SyncOptions, report func(Event)) er
 			}
 		}
 	}()
-	summary, err := a.Engine.Sync(ctx, syncer.SyncOptions{Now: true, AcceptRemovals: opts.AcceptRemovals})
+	options := syncer.SyncOptions{Now: true, AcceptRemovals: opts.AcceptRemovals}
+	summary, err := a.Engine.Sync(ctx, options)
+	for errors.Is(err, syncer.ErrPassing) && ctx.Err() == nil {
+		a.Engine.WaitPass(ctx)
+		summary, err = a.Engine.Sync(ctx, options)
+	}
 	close(stop)
 	<-told
-	if errors.Is(err, syncer.ErrPassing) {
-		return err
-	}
 	status, statusErr := a.Engine.Status()
 	for i := range status.Problems {
 		report(Event{Problem: &status.Problems[i]})
