@@ -99,38 +99,35 @@ type pass struct {
 // ErrPassing, ErrGuard (everything but the removals was done), ErrFull, or a
 // *wire.Problem of cause Canceled.
 func (e *Engine) Sync(ctx context.Context, opts SyncOptions) (Summary, error) {
-	e.mu.Lock()
-	if e.closed {
-		e.mu.Unlock()
-		return Summary{}, &wire.Problem{Cause: wire.Canceled, Err: errClosed}
-	}
-	if e.passing {
-		e.mu.Unlock()
-		return Summary{}, ErrPassing
-	}
-	e.passing = true
-	e.work.Add(1) // Close waits for a pass too
-	e.mu.Unlock()
 	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(e.ctx, cancel)
+	defer cancel()
 	p := &pass{
 		Engine: e, ctx: ctx, opts: opts, over: make(chan struct{}),
 		wants: make(map[pypi.Name]*want), queued: make(map[pypi.Digest]bool),
 		deferred: make(map[pypi.Name]int), current: make(map[string]int64),
 	}
 	p.turn = sync.NewCond(&p.mu)
+	e.mu.Lock()
+	switch {
+	case e.closed:
+		e.mu.Unlock()
+		return Summary{}, &wire.Problem{Cause: wire.Canceled, Err: errClosed}
+	case e.pass != nil:
+		e.mu.Unlock()
+		return Summary{}, ErrPassing
+	}
+	e.pass = p
+	e.work.Add(1) // Close waits for a pass too
+	e.mu.Unlock()
+	stop := context.AfterFunc(e.ctx, cancel)
 	defer func() {
 		stop()
-		cancel()
 		e.mu.Lock()
-		e.passing, e.pass = false, nil
+		e.pass = nil
 		e.mu.Unlock()
 		close(p.over)
 		e.work.Done()
 	}()
-	e.mu.Lock()
-	e.pass = p
-	e.mu.Unlock()
 	return p.run()
 }
 

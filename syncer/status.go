@@ -1,8 +1,8 @@
 package syncer
 
 import (
-	"context"
 	"cmp"
+	"context"
 	"encoding/json"
 	"slices"
 	"strconv"
