@@ -140,7 +140,7 @@ type Engine struct {
 	checked   map[pypi.Name]time.Time // when the upstream last confirmed a page
 	downloads map[pypi.Digest]*download
 	absent    map[pypi.Name]time.Time // names that the upstream did not know, and when
-	pass      *pass // the one that is under way; nil: none
+	pass      *pass                   // the one that is under way; nil: none
 	poke      chan struct{}
 	slots     chan struct{} // downloads at once
 
