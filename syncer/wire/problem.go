@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+
+	"cheeseboard/syncer/budget"
 )
 
 // Cause says what kind of thing went wrong on the way to an upstream.
@@ -28,6 +30,7 @@ const (
 	Gone        Cause = "gone"        // 404, 410
 	Refused     Cause = "refused"     // another 4xx
 	Lie         Cause = "lie"         // an answer that breaks the rules of HTTP or of the index
+	Budget      Cause = "budget"      // our own budget for the line says no
 	Canceled    Cause = "canceled"    // we ended it ourselves
 )
 
@@ -58,8 +61,10 @@ func (p *Problem) Error() string {
 		s = "the upstream's answer cannot be used"
 	case Canceled:
 		s = "it was stopped"
+	case Budget:
+		s = "the line may not be used now"
 	}
-	if p.RetryAfter > 0 {
+	if p.RetryAfter > 0 && p.Cause != Budget {
 		s += fmt.Sprintf(" and asks to come back in %s", p.RetryAfter)
 	}
 	if p.Err != nil {
@@ -72,7 +77,7 @@ func (p *Problem) Unwrap() error { return p.Err }
 
 // Permanent tells whether asking again at once can only give the same answer.
 func (p *Problem) Permanent() bool {
-	return p.Cause == Gone || p.Cause == Refused || p.Cause == Certificate || p.Cause == Canceled
+	return p.Cause == Gone || p.Cause == Refused || p.Cause == Certificate || p.Cause == Canceled || p.Cause == Budget
 }
 
 // CauseOf finds the cause in an error; "" where it holds no *Problem.
@@ -126,6 +131,7 @@ func classify(ctx context.Context, address string, err error) *Problem {
 		err = outer.Err // the method and the address are said elsewhere
 	}
 	p := &Problem{URL: address, Err: err}
+	var refusal *budget.Refusal
 	var certificate *tls.CertificateVerificationError
 	var timeout net.Error
 	var dial *net.OpError
@@ -134,6 +140,11 @@ func classify(ctx context.Context, address string, err error) *Problem {
 		p.Cause, p.Err = Stalled, errStalled
 	case ctx.Err() != nil:
 		p.Cause, p.Err = Canceled, context.Cause(ctx)
+	case errors.As(err, &refusal):
+		p.Cause = Budget
+		if !refusal.Until.IsZero() {
+			p.RetryAfter = max(time.Until(refusal.Until), time.Second)
+		}
 	case errors.Is(err, errRedirect):
 		p.Cause = Lie
 	case errors.As(err, &certificate):

@@ -34,6 +34,10 @@ type Options struct {
 	Connect   time.Duration // to connect, and for the TLS handshake
 	Stall     time.Duration // silence, before and within an answer, after which it is given up
 	UserAgent string
+	// Spend is told how many bytes of a body came in, before more are read. It
+	// may wait, to hold the line to a rate, and its error ends the body. nil:
+	// nobody counts.
+	Spend func(ctx context.Context, n int) error
 }
 
 // Client sends requests. It is safe for concurrent use.
@@ -41,6 +45,7 @@ type Client struct {
 	http      *http.Client
 	stall     time.Duration
 	userAgent string
+	spend     func(context.Context, int) error
 	received  atomic.Int64
 }
 
@@ -78,7 +83,7 @@ func NewClient(o Options) (*Client, error) {
 		}
 		config.RootCAs = pool
 	}
-	c := &Client{stall: o.Stall, userAgent: o.UserAgent}
+	c := &Client{stall: o.Stall, userAgent: o.UserAgent, spend: o.Spend}
 	dialer := &net.Dialer{Timeout: o.Connect, KeepAlive: 15 * time.Second}
 	c.http = &http.Client{
 		Transport: &http.Transport{
@@ -143,7 +148,7 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 // time, ends it with a *Problem of cause Stalled. Every error is a *Problem.
 func (c *Client) Get(ctx context.Context, method, address string, header http.Header) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	guard := &guard{cancel: cancel, stall: c.stall}
+	guard := &guard{cancel: cancel, stall: c.stall, spend: c.spend}
 	guard.timer = time.AfterFunc(c.stall, func() { cancel(errStalled) })
 	req, err := http.NewRequestWithContext(ctx, method, address, nil)
 	if err != nil {
@@ -175,6 +180,7 @@ type guard struct {
 	body   io.ReadCloser
 	url    string
 	stall  time.Duration
+	spend  func(context.Context, int) error
 
 	mu    sync.Mutex
 	timer *time.Timer
@@ -189,6 +195,13 @@ func (g *guard) touch() {
 	}
 }
 
+// rest stops the timer until the next touch.
+func (g *guard) rest() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.timer.Stop()
+}
+
 func (g *guard) end() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -199,6 +212,13 @@ func (g *guard) end() {
 
 func (g *guard) Read(b []byte) (int, error) {
 	n, err := g.body.Read(b)
+	if n > 0 && g.spend != nil {
+		// While we hold still ourselves, silence is nobody's fault.
+		g.rest()
+		if spendErr := g.spend(g.ctx, n); spendErr != nil && err == nil {
+			err = spendErr
+		}
+	}
 	if n > 0 {
 		g.touch()
 	}

@@ -10,6 +10,8 @@ import (
 	"net/http/httptest"
 	"testing"
 	"time"
+
+	"cheeseboard/syncer/budget"
 )
 
 func client(t *testing.T, o Options) *Client {
@@ -133,5 +135,38 @@ func TestOptionsAreChecked(t *testing.T) {
 		if _, err := NewClient(o); err == nil {
 			t.Errorf("%+v is accepted", o)
 		}
+	}
+}
+
+// TestSpend holds that bytes are counted as they are read, that waiting for the
+// budget is no stall, and that its refusal ends the body with its own cause.
+func TestSpend(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(make([]byte, 100_000))
+	}))
+	defer server.Close()
+	const stall = 300 * time.Millisecond
+	spent, waited := 0, false
+	c := client(t, Options{Stall: stall, Spend: func(ctx context.Context, n int) error {
+		spent += n
+		if !waited {
+			waited = true
+			select {
+			case <-time.After(2 * stall):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		return nil
+	}})
+	if err := get(t, c, server.URL); err != nil || spent != 100_000 || !waited {
+		t.Errorf("%v, %d bytes spent", err, spent)
+	}
+	until := time.Now().Add(time.Hour)
+	c = client(t, Options{Spend: func(context.Context, int) error { return &budget.Refusal{Reason: "enough", Until: until} }})
+	err := get(t, c, server.URL)
+	var p *Problem
+	if !errors.As(err, &p) || p.Cause != Budget || p.RetryAfter < 50*time.Minute || !p.Permanent() {
+		t.Errorf("a refusal of the budget gives %v", err)
 	}
 }
