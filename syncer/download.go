@@ -7,8 +7,10 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"cheeseboard/storage/pypi"
+	"cheeseboard/syncer/budget"
 	"cheeseboard/syncer/wire"
 )
 
@@ -24,6 +26,7 @@ var errVoid = errors.New("the bytes that were sent so far were wrong")
 type download struct {
 	item Item
 	url  string
+	wish atomic.Bool // somebody waits for it
 
 	alive   chan struct{} // closed when the upstream has answered at all, or at the end
 	started chan struct{} // closed at the first byte, or at the end
@@ -40,17 +43,29 @@ type download struct {
 	err     error
 }
 
+// Class says for whom the bytes are: it changes when somebody comes to wait.
+func (d *download) Class() budget.Class {
+	if d.wish.Load() {
+		return budget.Person
+	}
+	return budget.Background
+}
+
 // download finds the download of an item, or begins one.
-func (e *Engine) download(item Item, address string) *download {
+func (e *Engine) download(item Item, address string, class budget.Class) *download {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if d := e.downloads[item.Digest]; d != nil {
+		if class == budget.Person {
+			d.wish.Store(true)
+		}
 		return d
 	}
 	d := &download{
 		item: item, url: address,
 		alive: make(chan struct{}), started: make(chan struct{}), done: make(chan struct{}), changed: make(chan struct{}),
 	}
+	d.wish.Store(class == budget.Person)
 	started := e.start(func() {
 		err := e.bring(d)
 		e.noteFile(item, err)
@@ -68,9 +83,9 @@ func (e *Engine) download(item Item, address string) *download {
 }
 
 // have brings a file in, or waits for whoever does.
-func (e *Engine) have(ctx context.Context, item Item, address string) error {
+func (e *Engine) have(ctx context.Context, item Item, address string, class budget.Class) error {
 	for {
-		d := e.download(item, address)
+		d := e.download(item, address, class)
 		select {
 		case <-d.done:
 		case <-ctx.Done():
@@ -93,6 +108,9 @@ func (e *Engine) bring(d *download) error {
 		return &wire.Problem{Cause: wire.Canceled, Err: e.ctx.Err()}
 	}
 	for attempt := 0; ; attempt++ {
+		if err := e.admit(d.Class()); err != nil {
+			return err
+		}
 		in, err := e.shelf.Begin(d.item)
 		if errors.Is(err, ErrHeld) {
 			return nil
@@ -106,7 +124,7 @@ func (e *Engine) bring(d *download) error {
 			e.silent.Store(false)
 			d.update(d.live)
 		}
-		err = files.Fetch(e.ctx, d.url, &tracked{in, d})
+		err = files.Fetch(budget.With(e.ctx, d), d.url, &tracked{in, d})
 		e.met(err)
 		if err != nil {
 			return errors.Join(err, in.Close())
@@ -128,7 +146,7 @@ func (e *Engine) bring(d *download) error {
 
 // noteFile notes how a download ended, where people and the next pass see it.
 func (e *Engine) noteFile(item Item, err error) {
-	if wire.CauseOf(err) == wire.Canceled {
+	if ours(err) {
 		return
 	}
 	noteErr := e.notes.edit(item.Name, func(n *note) {

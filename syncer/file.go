@@ -8,6 +8,7 @@ import (
 	"io/fs"
 
 	"cheeseboard/storage/pypi"
+	"cheeseboard/syncer/budget"
 )
 
 // Content is a file for a client.
@@ -80,7 +81,7 @@ func (e *Engine) stored(item Item) (*Content, error) {
 // arriving begins or joins a download for a client. What is small, or of unknown
 // length, is waited for; of the rest the client gets what there is.
 func (e *Engine) arriving(ctx context.Context, item Item, address string) (*Content, error) {
-	d := e.download(item, address)
+	d := e.download(item, address, budget.Person)
 	wait := e.opts.Wait
 	if e.silent.Load() {
 		wait = 0
@@ -99,7 +100,7 @@ func (e *Engine) arriving(ctx context.Context, item Item, address string) (*Cont
 			return nil, e.absentFile(item, d.err)
 		}
 		if d.item.Name != item.Name {
-			if err := e.have(ctx, item, address); err != nil {
+			if err := e.have(ctx, item, address, budget.Person); err != nil {
 				return nil, e.absentFile(item, err)
 			}
 		}

@@ -10,7 +10,6 @@ import (
 
 	"cheeseboard/storage/pypi"
 	"cheeseboard/syncer/plan"
-	"cheeseboard/syncer/wire"
 )
 
 // maxMetadata is the most bytes of core metadata that are read.
@@ -31,14 +30,14 @@ func (p *pass) project(name pypi.Name) {
 	}
 	p.mu.Unlock()
 	if look && p.shouldLook(name) {
-		removed, err := p.refresh(name, keepAll).wait(p.ctx)
+		removed, err := p.refresh(name, keepAll, p.class()).wait(p.ctx)
 		p.failed(name, err)
 		if removed > 0 {
 			p.mu.Lock()
 			p.deferred[name] = removed
 			p.mu.Unlock()
 		}
-		if wire.CauseOf(err) == wire.Canceled {
+		if ours(err) {
 			return
 		}
 	}
@@ -142,7 +141,7 @@ func (p *pass) metadata(name pypi.Name, requirements []pypi.Requirement, c *plan
 		return false
 	case !ok:
 		item.Pinned = true
-		if err := p.have(p.ctx, item, c.File.URL+".metadata"); err != nil {
+		if err := p.have(p.ctx, item, c.File.URL+".metadata", p.class()); err != nil {
 			p.failed(name, err)
 			return false
 		}
@@ -192,7 +191,7 @@ func (p *pass) needs(name pypi.Name, raw []byte, targets []int) bool {
 func (p *pass) file(job fileJob) {
 	done := p.working(job.item.label())
 	defer done()
-	err := p.have(p.ctx, job.item, job.url)
+	err := p.have(p.ctx, job.item, job.url, p.class())
 	p.mu.Lock()
 	p.progress.FilesDone++
 	p.progress.BytesDone += max(job.item.Size, 0)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"cheeseboard/storage/pypi"
+	"cheeseboard/syncer/budget"
 	"cheeseboard/syncer/wire"
 )
 
@@ -161,7 +162,7 @@ func (e *Engine) freshen(ctx context.Context, name pypi.Name) (trusted bool, err
 	if err != nil {
 		return false, err
 	}
-	r := e.refresh(name, guardAnswer)
+	r := e.refresh(name, guardAnswer, budget.Person)
 	if over := e.await(ctx, r, known); !over {
 		return false, errPending
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"cheeseboard/storage/pypi"
+	"cheeseboard/syncer/budget"
 	"cheeseboard/syncer/plan"
 	"cheeseboard/syncer/wire"
 )
@@ -18,7 +19,7 @@ import (
 // SyncOptions are the settings of one pass.
 type SyncOptions struct {
 	Fresh          time.Duration // pages confirmed within it are not asked for again
-	Now            bool          // try also what is waiting for its next try
+	Now            bool          // a person asked: what waits for its next try or for its time is tried too
 	AcceptRemovals bool          // follow the upstream in whatever it removes
 }
 
@@ -97,7 +98,7 @@ type pass struct {
 // then the files that are wanted. One project's failure is noted and holds up no
 // other. It returns an error when the pass as a whole could not be completed:
 // ErrPassing, ErrGuard (everything but the removals was done), ErrFull, or a
-// *wire.Problem of cause Canceled.
+// *wire.Problem of cause Canceled or Budget.
 func (e *Engine) Sync(ctx context.Context, opts SyncOptions) (Summary, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -167,6 +168,14 @@ func (p *pass) run() (Summary, error) {
 		}
 	}
 	return p.summary, err
+}
+
+// class is for whom the pass is: a person who asked for it waits for it.
+func (p *pass) class() budget.Class {
+	if p.opts.Now {
+		return budget.Person
+	}
+	return budget.Background
 }
 
 // worthNoting spares the card a write where a pass changed nothing.
@@ -277,6 +286,14 @@ func (p *pass) failed(name pypi.Name, err error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if wire.CauseOf(err) == wire.Budget {
+		// The line is closed to the whole pass; it goes on when it is open.
+		if p.fatal == nil {
+			p.fatal = err
+			p.turn.Broadcast()
+		}
+		return
+	}
 	if w := p.wants[name]; w != nil {
 		w.failed = true
 	}
@@ -305,7 +322,7 @@ func (p *pass) removals() error {
 			ErrGuard, total, held, someNames(p.deferred), 100*p.Engine.opts.RemovalGuard)
 	}
 	for name := range p.deferred {
-		_, err := p.refresh(name, followAll).wait(p.ctx)
+		_, err := p.refresh(name, followAll, p.class()).wait(p.ctx)
 		switch {
 		case err == nil:
 		case wire.CauseOf(err) != wire.Gone:

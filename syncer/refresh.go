@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cheeseboard/storage/pypi"
+	"cheeseboard/syncer/budget"
 	"cheeseboard/syncer/plan"
 	"cheeseboard/syncer/upstream"
 	"cheeseboard/syncer/wire"
@@ -32,7 +33,7 @@ const (
 )
 
 // refresh asks the upstream for a page, or joins whoever is asking.
-func (e *Engine) refresh(name pypi.Name, mode removals) *refresh {
+func (e *Engine) refresh(name pypi.Name, mode removals, class budget.Class) *refresh {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if r := e.refreshes[name]; r != nil {
@@ -41,7 +42,7 @@ func (e *Engine) refresh(name pypi.Name, mode removals) *refresh {
 	r := &refresh{alive: make(chan struct{}), done: make(chan struct{})}
 	started := e.start(func() {
 		alive := false
-		r.removed, r.err = e.look(name, mode, func() { alive = true; close(r.alive) })
+		r.removed, r.err = e.look(name, mode, class, func() { alive = true; close(r.alive) })
 		e.mu.Lock()
 		delete(e.refreshes, name)
 		if r.err == nil {
@@ -74,7 +75,7 @@ func (r *refresh) wait(ctx context.Context) (removed int, err error) {
 }
 
 // look asks for a page, stores what it says, and notes how it went.
-func (e *Engine) look(name pypi.Name, mode removals, alive func()) (removed int, err error) {
+func (e *Engine) look(name pypi.Name, mode removals, class budget.Class, alive func()) (removed int, err error) {
 	n, err := e.notes.get(name)
 	if err != nil {
 		return 0, err
@@ -91,9 +92,12 @@ func (e *Engine) look(name pypi.Name, mode removals, alive func()) (removed int,
 	if known && n.HeldBack == 0 && n.Upstream == e.index.Address() {
 		validators = n.Validators
 	}
-	answer, err := e.index.Project(e.ctx, name, validators, alive)
+	if err := e.admit(class); err != nil {
+		return 0, err
+	}
+	answer, err := e.index.Project(budget.With(e.ctx, class), name, validators, alive)
 	e.met(err)
-	if wire.CauseOf(err) == wire.Canceled {
+	if ours(err) {
 		return 0, err
 	}
 	if wire.CauseOf(err) == wire.Gone {

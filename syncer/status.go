@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cheeseboard/storage/pypi"
+	"cheeseboard/syncer/budget"
 	"cheeseboard/syncer/wire"
 )
 
@@ -34,13 +35,14 @@ type LineStatus struct {
 
 // Status is how the engine is doing.
 type Status struct {
-	Upstream string     `json:"upstream"`
-	Selected int        `json:"selected"` // requirements of the configuration
-	Line     LineStatus `json:"line"`
-	Syncing  bool       `json:"syncing"`
-	Progress Progress   `json:"progress,omitzero"` // of the pass that is under way
-	Last     *Summary   `json:"last,omitempty"`    // the last pass that did something
-	Problems []Problem  `json:"problems"`
+	Upstream string        `json:"upstream"`
+	Selected int           `json:"selected"` // requirements of the configuration
+	Line     LineStatus    `json:"line"`
+	Budget   budget.Status `json:"budget"`
+	Syncing  bool          `json:"syncing"`
+	Progress Progress      `json:"progress,omitzero"` // of the pass that is under way
+	Last     *Summary      `json:"last,omitempty"`    // the last pass that did something
+	Problems []Problem     `json:"problems"`
 }
 
 // Status tells how the engine is doing. It does not wait for anything.
@@ -50,6 +52,9 @@ func (e *Engine) Status() (Status, error) {
 		Upstream: e.index.Address(), Selected: len(e.opts.Selection),
 		Line:     LineStatus{Up: v.Up, Since: v.Since, Cause: v.Cause, NextTry: v.Probe, Received: e.wire.Received()},
 		Problems: e.problems(),
+	}
+	if e.opts.Budget != nil {
+		s.Budget = e.opts.Budget.Status()
 	}
 	e.mu.Lock()
 	p := e.pass

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"cheeseboard/storage/pypi"
+	"cheeseboard/syncer/budget"
 	"cheeseboard/syncer/fetch"
 	"cheeseboard/syncer/link"
 	"cheeseboard/syncer/plan"
@@ -103,15 +104,16 @@ type Notes interface {
 type Options struct {
 	Selection    []pypi.Requirement
 	Policy       plan.Policy
-	Dependencies bool          // follow what the chosen files need
-	Connections  int           // at once; 0: 4
-	Interval     time.Duration // between two passes; 0: 6 h
-	Fresh        time.Duration // how long a page is served without asking; 0: 10 min
-	Wait         time.Duration // how long a client waits for a sign of life; 0: 1.5 s
-	Pull         bool          // bring in what clients ask for
-	RemovalGuard float64       // fraction of what is here that one pass may remove
-	MaxPause     time.Duration // longest pause within one download; 0: see fetch
-	FirstRetry   time.Duration // before a failed project or file is tried again; 0: 1 min
+	Dependencies bool           // follow what the chosen files need
+	Connections  int            // at once; 0: 4
+	Interval     time.Duration  // between two passes; 0: 6 h
+	Fresh        time.Duration  // how long a page is served without asking; 0: 10 min
+	Wait         time.Duration  // how long a client waits for a sign of life; 0: 1.5 s
+	Pull         bool           // bring in what clients ask for
+	RemovalGuard float64        // fraction of what is here that one pass may remove
+	Budget       *budget.Budget // of the line; nil: no limit
+	MaxPause     time.Duration  // longest pause within one download; 0: see fetch
+	FirstRetry   time.Duration  // before a failed project or file is tried again; 0: 1 min
 	Now          func() time.Time
 	Log          *slog.Logger
 }
@@ -205,6 +207,29 @@ func (e *Engine) Close() {
 	e.wire.CloseIdle()
 }
 
+// ours tells whether a request ended because of us: no failure of anybody's.
+func ours(err error) bool {
+	cause := wire.CauseOf(err)
+	return cause == wire.Canceled || cause == wire.Budget
+}
+
+// admit asks the budget whether the line may be used for a class; its refusal
+// comes as a *wire.Problem of cause Budget.
+func (e *Engine) admit(c budget.Class) error {
+	if e.opts.Budget == nil {
+		return nil
+	}
+	refusal := e.opts.Budget.Admit(c)
+	if refusal == nil {
+		return nil
+	}
+	p := &wire.Problem{Cause: wire.Budget, Err: refusal}
+	if !refusal.Until.IsZero() {
+		p.RetryAfter = max(refusal.Until.Sub(e.now()), time.Second)
+	}
+	return p
+}
+
 // start runs fn in a goroutine of the engine's; false when it is closed. e.mu
 // must be held.
 func (e *Engine) start(fn func()) bool {
@@ -220,7 +245,7 @@ func (e *Engine) met(err error) {
 	switch wire.CauseOf(err) {
 	case wire.Unreachable, wire.Stalled, wire.Certificate:
 		e.Line.Failed(err.Error())
-	case wire.Canceled:
+	case wire.Canceled, wire.Budget:
 	case "":
 		if err == nil {
 			e.heard()
@@ -280,6 +305,10 @@ func (e *Engine) anythingHere() bool {
 // due before it.
 func (e *Engine) nextPass() time.Duration {
 	now := e.now()
+	var refusal *wire.Problem
+	if asProblem(e.admit(budget.Background), &refusal) && refusal.RetryAfter > 0 {
+		return refusal.RetryAfter
+	}
 	next := now.Add(e.opts.Interval)
 	for _, n := range e.notes.all() {
 		for _, due := range n.retries() {

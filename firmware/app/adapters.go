@@ -121,6 +121,15 @@ func (s storeNotes) SetNote(name pypi.Name, v []byte) error { return translate(s
 
 func (s storeNotes) Notes(yield func(pypi.Name, []byte) bool) error { return s.States(yield) }
 
+// lineKeeper keeps the count of the line's bytes in the store.
+type lineKeeper struct{ *storage.Store }
+
+const lineKey = "line"
+
+func (k lineKeeper) Load() ([]byte, error) { return k.Value(lineKey) }
+
+func (k lineKeeper) Save(v []byte) error { return k.SetValue(lineKey, v) }
+
 // frontIndex answers the simple API from the engine.
 type frontIndex struct {
 	engine *syncer.Engine

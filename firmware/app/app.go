@@ -20,6 +20,7 @@ import (
 	"cheeseboard/storage"
 	"cheeseboard/storage/pypi"
 	"cheeseboard/syncer"
+	"cheeseboard/syncer/budget"
 	"cheeseboard/syncer/plan"
 	"cheeseboard/syncer/upstream"
 	"cheeseboard/syncer/wire"
@@ -37,6 +38,7 @@ type App struct {
 	config config.Config
 	log    *slog.Logger
 	front  *httpd.Handler
+	line   *budget.Budget
 }
 
 // Open opens the data folder and builds what stands on it. Nothing listens and
@@ -46,10 +48,28 @@ func Open(c config.Config, log *slog.Logger) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
+	store, err := storage.Open(c.Data, storage.Options{Reserve: noneIfZero(int64(c.Storage.Reserve)), Log: log})
+	if err != nil {
+		return nil, explain(err)
+	}
+	a, err := build(c, log, store, options)
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return a, nil
+}
+
+// build puts engine and front over an open store.
+func build(c config.Config, log *slog.Logger, store *storage.Store, options syncer.Options) (*App, error) {
+	line, err := lineBudget(c, store)
+	if err != nil {
+		return nil, err
+	}
+	options.Budget = line
 	client, err := wire.NewClient(wire.Options{
 		Proxy: c.Upstream.Proxy, CAFile: c.Upstream.CAFile,
 		Connect: time.Duration(c.Upstream.ConnectTimeout), Stall: time.Duration(c.Upstream.StallTimeout),
-		UserAgent: userAgent(c.Upstream.Contact),
+		UserAgent: userAgent(c.Upstream.Contact), Spend: line.Spend,
 	})
 	if err != nil {
 		return nil, err
@@ -58,11 +78,7 @@ func Open(c config.Config, log *slog.Logger) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := storage.Open(c.Data, storage.Options{Reserve: noneIfZero(int64(c.Storage.Reserve)), Log: log})
-	if err != nil {
-		return nil, explain(err)
-	}
-	a := &App{Store: store, config: c, log: log, Health: &health.Board{}}
+	a := &App{Store: store, config: c, log: log, line: line, Health: &health.Board{}}
 	shelf := storeShelf{store}
 	a.Engine = syncer.New(index, client, storeCatalogue{store}, shelf, storeNotes{store}, options)
 	a.addProbes()
@@ -80,7 +96,20 @@ func (a *App) Handler() http.Handler { return a.front }
 // folder free.
 func (a *App) Close() error {
 	a.Engine.Close()
-	return a.Store.Close()
+	return errors.Join(a.line.Close(), a.Store.Close())
+}
+
+// lineBudget makes the budget of the line; what was counted is kept in the store.
+func lineBudget(c config.Config, store *storage.Store) (*budget.Budget, error) {
+	o := budget.Options{Rate: int64(c.Line.Rate), Cap: int64(c.Line.MonthlyCap), Keeper: lineKeeper{store}}
+	for _, text := range c.Line.Windows {
+		w, err := budget.ParseWindow(text)
+		if err != nil {
+			return nil, fmt.Errorf("read line.windows: %w", err)
+		}
+		o.Windows = append(o.Windows, w)
+	}
+	return budget.New(o)
 }
 
 func userAgent(contact string) string {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"cheeseboard/syncer/budget"
 )
 
 // The checks return what was expected in place of the text, or "" where the
@@ -25,6 +27,13 @@ func anyText(string) string { return "" }
 func checkFolder(s string) string {
 	if strings.TrimSpace(s) == "" {
 		return `a folder such as "cheeseboard-data" or "/srv/cheeseboard"`
+	}
+	return ""
+}
+
+func checkWindow(s string) string {
+	if _, err := budget.ParseWindow(s); err != nil {
+		return `a time of the week such as "22:00-06:00" or "mon-fri 12:00-13:00"`
 	}
 	return ""
 }

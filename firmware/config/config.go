@@ -15,6 +15,7 @@ type Config struct {
 	Data     string // folder, relative to the current one; never empty
 	Serve    Serve
 	Upstream Upstream
+	Line     Line
 	Pull     Pull
 	Sync     Sync
 	Storage  Storage
@@ -35,6 +36,13 @@ type Upstream struct {
 	Contact        string // printable ASCII without parentheses, fit for a User-Agent; may be empty
 	ConnectTimeout Duration
 	StallTimeout   Duration
+}
+
+// Line is the [line] table: what the way to upstream may be used for.
+type Line struct {
+	Rate       Size     // bytes per second; 0: no limit
+	Windows    []string // as budget.ParseWindow reads them; empty: always
+	MonthlyCap Size     // 0: no cap
 }
 
 // Pull is the [pull] table: what happens when something is asked for that is

@@ -27,6 +27,7 @@ func tables() []table {
 	return []table{
 		{"serve", "How the computers of the LAN reach this box."},
 		{"upstream", "The index that is mirrored, and the way to it."},
+		{"line", "What the way to upstream may be used for. What somebody waits for goes first, and at any time."},
 		{"pull", "What happens when something is asked for that is not here."},
 		{"sync", "What this box holds before anyone asks for it."},
 		{"storage", "How the disk is used."},
@@ -49,7 +50,7 @@ func keysOf(c *Config) []key {
 		[]key{{"data",
 			"Folder that holds everything: metadata, packages, state. Relative paths count from the current folder.",
 			`"/srv/cheeseboard"`, text(&c.Data, checkFolder)}},
-		serveKeys(&c.Serve), upstreamKeys(&c.Upstream), pullKeys(&c.Pull),
+		serveKeys(&c.Serve), upstreamKeys(&c.Upstream), lineKeys(&c.Line), pullKeys(&c.Pull),
 		selectionKeys(&c.Sync), syncKeys(&c.Sync), storageKeys(&c.Storage), logKeys(&c.Log),
 	)
 }
@@ -100,6 +101,20 @@ func pullKeys(c *Pull) []key {
 			"Duration for which a LAN client waits for a sign of life from upstream before it gets what is here.",
 			// pip gives up after 15 s; what comes close to that is no answer.
 			`"500ms"`, duration(&c.Wait, 0, 10*second)},
+	}
+}
+
+func lineKeys(c *Line) []key {
+	return []key{
+		{"line.rate",
+			"Bytes per second that are taken from the line at most. 0: as fast as it goes.",
+			`"50KB"`, size(&c.Rate, 0, 1000*gigabyte)},
+		{"line.windows",
+			"Times, on the clock of this box, in which what nobody waits for is fetched. Empty: always.",
+			`["22:00-06:00", "sat,sun 12:00-20:00"]`, list{&c.Windows, checkWindow, false, "\n"}},
+		{"line.monthly-cap",
+			"Bytes per calendar month that are taken from the line at most; the last tenth is kept for what somebody waits for. 0: no cap.",
+			`"5GB"`, size(&c.MonthlyCap, 0, 1000*terabyte)},
 	}
 }
 

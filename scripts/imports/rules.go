@@ -38,7 +38,7 @@ var mayImport = map[string][]string{
 	"scripts": {},
 
 	"firmware":                 {},
-	"firmware/config":          {vocabulary},
+	"firmware/config":          {vocabulary, "syncer/budget"}, // which reads the times of the week
 	"firmware/health":          {},
 	"firmware/app":             {"httpd/...", "syncer/...", "storage/...", "board/...", "firmware/config", "firmware/health"},
 	"firmware/cmd":             {"firmware/app"},
