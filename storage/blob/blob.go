@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -138,16 +139,68 @@ func (d *Dir) Size(digest pypi.Digest) (int64, error) {
 }
 
 // Remove takes a finished blob away; one that is not there is no error. The
-// caller has made durable beforehand that nothing names it.
+// caller has made durable beforehand that nothing names it. The removal is
+// durable after SyncRemoved.
 func (d *Dir) Remove(digest pypi.Digest) error {
 	return d.disk.Remove(d.path(digest))
 }
 
+// SyncRemoved makes the removal of blobs durable.
+func (d *Dir) SyncRemoved(digests ...pypi.Digest) error {
+	synced := make(map[string]bool)
+	for _, digest := range digests {
+		folder := filepath.Dir(d.path(digest))
+		if synced[folder] {
+			continue
+		}
+		synced[folder] = true
+		if err := d.disk.SyncDir(folder); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
 // Quarantine moves a finished blob aside, whose bytes were found not to have
-// its digest, and returns where it lies now.
+// its digest, and returns where it lies now. Older ones make room for it.
 func (d *Dir) Quarantine(digest pypi.Digest) (string, error) {
 	to := filepath.Join(d.quarantine, digest.String())
-	return to, d.disk.Publish(d.path(digest), to)
+	if err := d.disk.Publish(d.path(digest), to); err != nil {
+		return to, err
+	}
+	return to, errors.Join(d.SyncRemoved(digest), d.tidy())
+}
+
+// What the quarantine keeps, for people to look at: the last few, if small.
+const (
+	quarantineFiles = 16
+	quarantineBytes = 256 << 20
+)
+
+// tidy removes from the quarantine what is too much, the oldest first: an
+// upstream that lies must not fill the disk.
+func (d *Dir) tidy() error {
+	entries, err := os.ReadDir(d.quarantine)
+	if err != nil {
+		return fmt.Errorf("list quarantine: %w", err)
+	}
+	var infos []fs.FileInfo
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
+			infos = append(infos, info)
+		}
+	}
+	slices.SortFunc(infos, func(a, b fs.FileInfo) int { return b.ModTime().Compare(a.ModTime()) })
+	var size int64
+	for i, info := range infos {
+		if size += info.Size(); i < quarantineFiles && size <= quarantineBytes {
+			continue
+		}
+		if err := d.disk.Remove(filepath.Join(d.quarantine, info.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Each calls yield with every finished blob in order of the digest, from the

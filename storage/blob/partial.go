@@ -39,7 +39,9 @@ type Partial struct {
 	file   *os.File
 	hash   hash.Hash
 	offset int64 // bytes in file and in hash
-	failed error // a write failed half-way: the file and the hash may differ
+	failed error // what the file holds beyond state.Synced is not to be trusted
+
+	claimed bool // this is the one writer of the digest
 }
 
 // Begin opens the partial of a digest, new or where it stopped. size may be
@@ -47,23 +49,17 @@ type Partial struct {
 // gives back. ErrBusy when another writer has it, ErrExists when the blob is
 // already whole.
 func (d *Dir) Begin(digest pypi.Digest, size int64, note []byte) (_ *Partial, err error) {
-	d.mu.Lock()
-	busy := d.open[digest]
-	d.open[digest] = true
-	d.mu.Unlock()
-	if busy {
-		return nil, fmt.Errorf("begin blob %s: %w", digest, ErrBusy)
+	if err := d.claim(digest); err != nil {
+		return nil, fmt.Errorf("begin blob %s: %w", digest, err)
 	}
-	p := &Partial{dir: d, digest: digest, hash: sha256.New()}
+	p := &Partial{dir: d, digest: digest, hash: sha256.New(), claimed: true}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("begin blob %s: %w", digest, err), p.release())
 		}
 	}()
 	p.state = state{Version: stateVersion, Size: size, Note: note}
-	if _, err = os.Stat(d.path(digest)); err == nil {
-		return nil, ErrExists
-	}
+	_, serr := os.Stat(d.statePath(digest))
 	if p.file, err = d.openPart(digest); err != nil {
 		return nil, err
 	}
@@ -74,9 +70,26 @@ func (d *Dir) Begin(digest pypi.Digest, size int64, note []byte) (_ *Partial, er
 		}
 	}
 	// The state must be there before the blob can get its name: it is what
-	// recovery goes by. Here it is written plainly; Finish makes it durable.
+	// recovery goes by. A first one is written plainly, and Finish makes it
+	// durable. One that replaces another must not be torn by a cut, and must not
+	// leave the other to speak of bytes that are no longer those of the file.
 	p.state.Size, p.state.Note, p.state.BootID = size, note, d.bootID
-	return p, p.writeState(false)
+	return p, p.writeState(!errors.Is(serr, fs.ErrNotExist))
+}
+
+// claim makes the caller the only writer of a digest. ErrExists when the blob is
+// whole, ErrBusy when there is another.
+func (d *Dir) claim(digest pypi.Digest) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.open[digest] {
+		return ErrBusy
+	}
+	if _, err := os.Stat(d.path(digest)); err == nil {
+		return ErrExists
+	}
+	d.open[digest] = true
+	return nil
 }
 
 func (d *Dir) openPart(digest pypi.Digest) (*os.File, error) {
@@ -127,15 +140,38 @@ func (p *Partial) resume() error {
 			return fmt.Errorf("take up its hash state: %w", err)
 		}
 	}
-	p.offset, p.state.Synced, p.state.Hash, p.state.Validator = old.Synced, old.Synced, old.Hash, old.Validator
 	// Bytes behind the synced ones are whole if only the program ended: the
-	// kernel has them. After another boot they may be anything.
+	// kernel has them. After another boot they may be anything, and those that
+	// were synced are what the disk made of them: cheap cards lie.
 	if old.BootID == "" || old.BootID != p.dir.bootID {
-		return p.file.Truncate(p.offset)
+		if err := p.recheck(old); err != nil {
+			return err
+		}
+		info, err = p.file.Stat()
+		if err != nil {
+			return err
+		}
 	}
+	p.offset, p.state.Synced, p.state.Hash, p.state.Validator = old.Synced, old.Synced, old.Hash, old.Validator
 	n, err := io.Copy(p.hash, io.NewSectionReader(p.file, p.offset, info.Size()-p.offset))
 	p.offset += n
 	return err
+}
+
+// recheck reads the synced bytes and compares them with the hash that the state
+// has of them. The rest is cut off.
+func (p *Partial) recheck(old state) error {
+	if err := p.file.Truncate(old.Synced); err != nil {
+		return err
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, io.NewSectionReader(p.file, 0, old.Synced)); err != nil {
+		return fmt.Errorf("read its bytes: %w", err)
+	}
+	if !bytes.Equal(h.Sum(nil), p.hash.Sum(nil)) {
+		return fmt.Errorf("its first %d bytes are not those that were written", old.Synced)
+	}
+	return nil
 }
 
 func (p *Partial) truncate() error {
@@ -145,17 +181,18 @@ func (p *Partial) truncate() error {
 	return p.file.Truncate(0)
 }
 
+// writeState leaves a state alone that says the same already.
 func (p *Partial) writeState(durably bool) error {
 	raw, err := json.Marshal(p.state)
 	if err != nil {
 		return err
 	}
 	path := p.dir.statePath(p.digest)
-	if durably {
-		return p.dir.disk.WriteFile(path, raw, 0o644)
-	}
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, raw) {
 		return nil
+	}
+	if durably {
+		return p.dir.disk.WriteFile(path, raw, 0o644)
 	}
 	return os.WriteFile(path, raw, 0o644)
 }
@@ -202,12 +239,14 @@ func (p *Partial) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// Sync makes all bytes so far durable, then the state that speaks of them.
+// Sync makes all bytes so far durable, then the state that speaks of them. When
+// the disk fails to, the bytes since the last Sync are given up: the kernel does
+// not try them again. The next Begin goes on before them.
 func (p *Partial) Sync() error {
-	if p.offset == p.state.Synced {
-		return nil
+	if p.failed != nil || p.offset == p.state.Synced {
+		return p.failed
 	}
-	if err := p.dir.disk.Sync(p.file); err != nil {
+	if err := p.syncFile(); err != nil {
 		return fmt.Errorf("sync blob %s: %w", p.digest, err)
 	}
 	m, ok := p.hash.(encoding.BinaryMarshaler)
@@ -218,19 +257,43 @@ func (p *Partial) Sync() error {
 	if err != nil {
 		return fmt.Errorf("sync blob %s: %w", p.digest, err)
 	}
+	old := p.state
 	p.state.Synced, p.state.Hash = p.offset, h
 	if err := p.writeState(true); err != nil {
+		p.state = old // so that the next Sync tries again
 		return fmt.Errorf("sync blob %s: %w", p.digest, err)
 	}
 	return nil
 }
 
+func (p *Partial) syncFile() error {
+	if p.file == nil {
+		return fs.ErrClosed
+	}
+	err := p.dir.disk.Sync(p.file)
+	if err != nil {
+		p.failed = errors.Join(err, p.file.Truncate(p.state.Synced))
+	}
+	return err
+}
+
 // Reset throws the bytes away; the download starts from zero.
 func (p *Partial) Reset() error {
-	if err := p.truncate(); err != nil {
+	if p.file == nil {
+		return fmt.Errorf("reset blob %s: %w", p.digest, fs.ErrClosed)
+	}
+	// The state first: it must not speak of other bytes than the file will hold.
+	p.hash.Reset()
+	p.state.Synced, p.state.Hash, p.state.Validator = 0, nil, ""
+	if err := p.writeState(true); err != nil {
+		p.failed = err
 		return fmt.Errorf("reset blob %s: %w", p.digest, err)
 	}
-	return p.writeState(false)
+	if err := p.truncate(); err != nil {
+		p.failed = err
+		return fmt.Errorf("reset blob %s: %w", p.digest, err)
+	}
+	return nil
 }
 
 // Follow opens the growing bytes for a reader of its own. The file stays
@@ -241,8 +304,15 @@ func (p *Partial) Follow() (*os.File, error) { return os.Open(p.dir.partPath(p.d
 // Finish checks length and digest and gives the blob its final name. On nil the
 // blob is durable, and its state file waits for Settle. A *MismatchError means
 // that the bytes were wrong; they lie in the quarantine and the next Begin
-// starts from zero. Either way the partial is closed, except after other errors.
+// starts from zero. Either way the partial is closed, except after other errors:
+// then Finish may be called again, and Close keeps what is here.
 func (p *Partial) Finish() (int64, error) {
+	if p.file == nil {
+		return 0, fmt.Errorf("finish blob %s: %w", p.digest, fs.ErrClosed)
+	}
+	if p.failed != nil {
+		return 0, fmt.Errorf("finish blob %s: %w", p.digest, p.failed)
+	}
 	var got pypi.Digest
 	p.hash.Sum(got[:0])
 	if got != p.digest || p.state.Size >= 0 && p.state.Size != p.offset {
@@ -251,7 +321,8 @@ func (p *Partial) Finish() (int64, error) {
 		return 0, errors.Join(bad,
 			p.dir.disk.Publish(p.dir.partPath(p.digest), aside),
 			p.dir.disk.Remove(p.dir.statePath(p.digest)),
-			p.release())
+			p.release(),
+			p.dir.tidy())
 	}
 	if err := p.publish(); err != nil {
 		return 0, fmt.Errorf("finish blob %s: %w", p.digest, err)
@@ -261,7 +332,7 @@ func (p *Partial) Finish() (int64, error) {
 
 func (p *Partial) publish() error {
 	disk := p.dir.disk
-	if err := disk.Sync(p.file); err != nil {
+	if err := p.syncFile(); err != nil {
 		return err
 	}
 	if err := p.file.Chmod(0o444); err != nil {
@@ -274,7 +345,13 @@ func (p *Partial) publish() error {
 	if err := disk.MkdirAll(filepath.Dir(final), 0o755); err != nil {
 		return err
 	}
-	return disk.Publish(p.dir.partPath(p.digest), final)
+	// From here on the file may be the blob, which nothing may change any more.
+	p.failed = fs.ErrClosed
+	if err := disk.Publish(p.dir.partPath(p.digest), final); err != nil {
+		p.failed = fmt.Errorf("give it its name: %w", err)
+		return p.failed
+	}
+	return nil
 }
 
 // syncState makes durable that this blob is about to get its name.
@@ -300,6 +377,9 @@ func (p *Partial) Close() error {
 
 // Discard closes the partial and removes it.
 func (p *Partial) Discard() error {
+	if p.file == nil {
+		return nil
+	}
 	return errors.Join(
 		p.dir.disk.Remove(p.dir.partPath(p.digest)),
 		p.dir.disk.Remove(p.dir.statePath(p.digest)),
@@ -307,9 +387,12 @@ func (p *Partial) Discard() error {
 }
 
 func (p *Partial) release() error {
-	p.dir.mu.Lock()
-	delete(p.dir.open, p.digest)
-	p.dir.mu.Unlock()
+	if p.claimed {
+		p.claimed = false
+		p.dir.mu.Lock()
+		delete(p.dir.open, p.digest)
+		p.dir.mu.Unlock()
+	}
 	if p.file == nil {
 		return nil
 	}

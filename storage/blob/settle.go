@@ -2,6 +2,7 @@ package blob
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -20,8 +21,14 @@ type Unsettled struct {
 	Note   []byte // what was given to Begin
 }
 
-// Settle says that a finished blob is recorded: its state file goes.
+// Settle says that a finished blob is recorded: its state file goes. The state
+// of a partial that is open is its own and stays.
 func (d *Dir) Settle(digest pypi.Digest) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.open[digest] {
+		return nil
+	}
 	return d.disk.Remove(d.statePath(digest))
 }
 
@@ -34,7 +41,9 @@ func (d *Dir) Unrecorded(digest pypi.Digest) bool {
 // Unsettled lists the finished blobs that a cut left unrecorded, and clears away
 // what belongs to nothing: states without bytes, bytes without a state, files
 // that were half written, and partials that nobody has touched since before
-// `expire`. It must not run while partials are open.
+// expire. A board without a battery has written some while its clock stood at
+// some year long past: their time is set to now instead. It must not run while
+// partials are open.
 func (d *Dir) Unsettled(expire time.Time) ([]Unsettled, error) {
 	entries, err := os.ReadDir(d.partials)
 	if err != nil {
@@ -58,6 +67,9 @@ func (d *Dir) Unsettled(expire time.Time) ([]Unsettled, error) {
 			continue // not ours: verify names it
 		}
 		size, err := d.Size(digest)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return nil, err
+		}
 		if err == nil {
 			note, err := d.note(digest)
 			if err != nil {
@@ -69,18 +81,29 @@ func (d *Dir) Unsettled(expire time.Time) ([]Unsettled, error) {
 			}
 			continue
 		}
-		part, growing := names[stem+".part"]
-		if growing {
-			info, err := part.Info()
-			growing = err == nil && info.ModTime().After(expire)
-		}
-		if !growing {
+		if part, growing := names[stem+".part"]; !growing || d.expired(part, expire) {
 			if err := d.Forget(digest); err != nil {
 				return nil, err
 			}
 		}
 	}
-	return found, nil
+	return found, d.tidy()
+}
+
+// plausible is before the first version of this program.
+var plausible = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func (d *Dir) expired(part fs.DirEntry, expire time.Time) bool {
+	info, err := part.Info()
+	if err != nil {
+		return true
+	}
+	if written := info.ModTime(); written.After(plausible) {
+		return written.Before(expire)
+	}
+	// What cannot be stamped is asked again at the next start.
+	_ = os.Chtimes(filepath.Join(d.partials, part.Name()), time.Time{}, time.Now())
+	return false
 }
 
 // clearPart removes a file of the partials' folder that is not a state, if no
@@ -96,8 +119,14 @@ func (d *Dir) clearPart(e fs.DirEntry, names map[string]fs.DirEntry) error {
 	return d.disk.Remove(filepath.Join(d.partials, e.Name()))
 }
 
-// Forget removes the partial of a digest that nobody wants any more.
+// Forget removes the partial of a digest that nobody wants any more; ErrBusy
+// while somebody writes it.
 func (d *Dir) Forget(digest pypi.Digest) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.open[digest] {
+		return fmt.Errorf("forget blob %s: %w", digest, ErrBusy)
+	}
 	if err := d.disk.Remove(d.partPath(digest)); err != nil {
 		return err
 	}
@@ -114,6 +143,15 @@ func (d *Dir) note(digest pypi.Digest) ([]byte, error) {
 		return nil, err
 	}
 	return s.Note, nil
+}
+
+// Have is the number of bytes of a partial that are on disk; 0 where there is none.
+func (d *Dir) Have(digest pypi.Digest) int64 {
+	info, err := os.Stat(d.partPath(digest))
+	if err != nil {
+		return 0
+	}
+	return info.Size()
 }
 
 // Waiting is one partial on disk, for people.
