@@ -16,39 +16,77 @@ import (
 // goroutine; Follow gives others a file of their own.
 type Incoming struct {
 	*blob.Partial
-	store *Store
-	ref   Ref
+	store    *Store
+	ref      Ref
+	finished bool // it has its name, and waits to be recorded
 }
 
 // Begin opens the way in for a file, new or where it stopped. size is what the
 // page states, or pypi.SizeUnknown. Errors: ErrHeld when the file is here (bytes
 // that were here for another project, or that a lost record left behind, are
 // hashed and taken over instead of being fetched again), ErrBusy, ErrFull.
-func (s *Store) Begin(ref Ref, size int64) (*Incoming, error) {
-	if _, ok, err := s.meta.Ref(ref.Name, ref.Digest); err != nil {
-		return nil, err
-	} else if ok {
-		return nil, fmt.Errorf("begin %s: %w", ref.Filename, ErrHeld)
+func (s *Store) Begin(ref Ref, size int64) (in *Incoming, err error) {
+	// Bytes that are here can be removed while they are taken over.
+	for range 3 {
+		if err = s.held(ref); err == nil {
+			in, err = s.begin(ref, size)
+		}
+		if !errors.Is(err, ErrNotFound) && !errors.Is(err, blob.ErrExists) {
+			break
+		}
 	}
-	if err := s.room(max(size, 0)); err != nil {
-		return nil, fmt.Errorf("begin %s: %w", ref.Filename, err)
+	if err != nil {
+		return nil, fmt.Errorf("begin %s: %w", ref.Filename, full(err))
+	}
+	return in, nil
+}
+
+// held gives ErrHeld for a file that is here, and takes over bytes that are. What
+// the disk has lost or changed since it was recorded it puts out of the way.
+func (s *Store) held(ref Ref) error {
+	here, recorded, err := s.meta.Ref(ref.Name, ref.Digest)
+	if err != nil && !errors.Is(err, ErrDamaged) {
+		return err
+	}
+	size, err := s.blobs.Size(ref.Digest)
+	switch {
+	case errors.Is(err, ErrNotFound) && recorded:
+		return s.lose(ref.Name, ref.Digest)
+	case errors.Is(err, ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	case recorded && size == here.Size:
+		return ErrHeld
+	}
+	ref.Pinned = ref.Pinned || recorded && here.Pinned
+	var bad *MismatchError
+	if err := s.adopt(ref); errors.As(err, &bad) {
+		return nil // they were set aside
+	} else if err != nil {
+		return err
+	}
+	return ErrHeld
+}
+
+func (s *Store) begin(ref Ref, size int64) (*Incoming, error) {
+	if err := s.room(max(size-s.blobs.Have(ref.Digest), 0)); err != nil {
+		return nil, err
 	}
 	note, err := json.Marshal(ref)
 	if err != nil {
 		return nil, err
 	}
 	p, err := s.blobs.Begin(ref.Digest, size, note)
-	if errors.Is(err, blob.ErrExists) {
-		if err := s.adopt(ref); err != nil {
-			return nil, fmt.Errorf("take over %s: %w", ref.Filename, err)
-		}
-		return nil, fmt.Errorf("begin %s: %w", ref.Filename, ErrHeld)
-	}
 	if err != nil {
-		return nil, full(err)
+		return nil, err
 	}
 	return &Incoming{Partial: p, store: s, ref: ref}, nil
 }
+
+// floor is the free space in bytes that files leave: the reserve, or what the
+// metadata need if that is more.
+func (s *Store) floor() int64 { return max(s.reserve, s.meta.Need()) }
 
 // room refuses what would eat into the reserve.
 func (s *Store) room(n int64) error {
@@ -56,8 +94,8 @@ func (s *Store) room(n int64) error {
 	if err != nil {
 		return err
 	}
-	if free-n < s.reserve {
-		return fmt.Errorf("%w: %d MB are free, %d MB must stay free (storage.reserve), and this needs %d MB; make room, or narrow the selection", ErrFull, free>>20, s.reserve>>20, (n+1<<20-1)>>20)
+	if floor := s.floor(); free-n < floor {
+		return fmt.Errorf("%w: %d MB are free, %d MB must stay free (storage.reserve), and this needs %d MB; make room, or narrow the selection", ErrFull, free>>20, floor>>20, (n+1<<20-1)>>20)
 	}
 	return nil
 }
@@ -72,17 +110,29 @@ func (in *Incoming) Write(b []byte) (int, error) {
 	return n, full(err)
 }
 
+// Sync makes the bytes so far durable. Errors: ErrFull, and those of the disk.
+func (in *Incoming) Sync() error { return full(in.Partial.Sync()) }
+
+// Reset throws the bytes away; the download starts from zero.
+func (in *Incoming) Reset() error { return full(in.Partial.Reset()) }
+
+// Close keeps what has arrived for the next Begin and makes it durable.
+func (in *Incoming) Close() error { return full(in.Partial.Close()) }
+
 // Commit verifies the bytes and makes them part of the store. On nil the file is
 // durable, has the digest that its page states, and is served. A *MismatchError
 // means that the bytes were wrong and have been set aside; ErrNotNamed that the
-// page has changed meanwhile and the bytes are gone. The Incoming is closed,
-// except after other errors.
+// page has changed meanwhile and the bytes are gone. After other errors, such as
+// ErrFull, Commit may be called again; if it is not, the next Begin or Open goes
+// on from here. Close is to be called after any error.
 func (in *Incoming) Commit() error {
-	size, err := in.Finish()
-	if err != nil {
-		return full(err)
+	if !in.finished {
+		size, err := in.Finish()
+		if err != nil {
+			return full(err)
+		}
+		in.finished, in.ref.Size = true, size
 	}
-	in.ref.Size = size
 	return in.store.record(in.ref)
 }
 
@@ -102,41 +152,52 @@ func (s *Store) record(ref Ref) error {
 		return full(err)
 	}
 	if !named {
-		err := s.meta.Bury(ref.Digest, func() error { return s.blobs.Remove(ref.Digest) })
-		return errors.Join(fmt.Errorf("record %s of %s: %w", ref.Filename, ref.Name, ErrNotNamed), err, s.blobs.Settle(ref.Digest))
+		// Settled last, and after the removal is durable: a cut comes here again.
+		err := s.discard(ref.Digest)
+		if err == nil {
+			err = s.blobs.Settle(ref.Digest)
+		}
+		return errors.Join(fmt.Errorf("record %s of %s: %w", ref.Filename, ref.Name, ErrNotNamed), err)
 	}
 	return s.blobs.Settle(ref.Digest)
 }
 
 // adopt records bytes that are here already, after hashing them.
 func (s *Store) adopt(ref Ref) error {
-	f, err := s.blobs.OpenBlob(ref.Digest)
+	seen, err := s.hash(ref.Digest)
 	if err != nil {
 		return err
 	}
-	got, size, err := hashFile(f)
-	if cerr := f.Close(); err == nil {
-		err = cerr
+	if seen.digest != ref.Digest {
+		return errors.Join(
+			&MismatchError{Want: ref.Digest, Got: seen.digest, WantSize: pypi.SizeUnknown, GotSize: seen.size},
+			s.setAside(ref.Digest, seen.info))
 	}
-	if err != nil {
-		return err
-	}
-	if got != ref.Digest {
-		if _, err := s.blobs.Quarantine(ref.Digest); err != nil {
-			return err
-		}
-		return &MismatchError{Want: ref.Digest, Got: got, WantSize: ref.Size, GotSize: size}
-	}
-	ref.Size = size
+	ref.Size = seen.size
 	return s.record(ref)
 }
 
-func hashFile(f io.Reader) (pypi.Digest, int64, error) {
-	var d pypi.Digest
+// seen is what was read of a blob.
+type seen struct {
+	digest pypi.Digest
+	size   int64
+	info   os.FileInfo
+}
+
+// hash reads a blob. Errors: ErrNotFound, a *fs.PathError of the disk.
+func (s *Store) hash(digest pypi.Digest) (seen seen, err error) {
+	f, err := s.blobs.OpenBlob(digest)
+	if err != nil {
+		return seen, err
+	}
+	defer func() { _ = f.Close() }() // only read
+	if seen.info, err = f.Stat(); err != nil {
+		return seen, err
+	}
 	h := sha256.New()
-	n, err := io.Copy(h, f)
-	h.Sum(d[:0])
-	return d, n, err
+	seen.size, err = io.Copy(h, f)
+	h.Sum(seen.digest[:0])
+	return seen, err
 }
 
 // Pin changes whether a file that is here is held by a selection.
@@ -153,7 +214,8 @@ func (s *Store) Pin(name pypi.Name, digest pypi.Digest, pinned bool) error {
 }
 
 // OpenFile opens a file that is here for a project; ErrNotFound where it is not.
-// The caller closes it.
+// The caller closes it. Where the disk has lost the bytes, the reference goes, so
+// that they can come again.
 func (s *Store) OpenFile(name pypi.Name, digest pypi.Digest) (*os.File, Ref, error) {
 	ref, ok, err := s.meta.Ref(name, digest)
 	if err != nil {
@@ -163,5 +225,8 @@ func (s *Store) OpenFile(name pypi.Name, digest pypi.Digest) (*os.File, Ref, err
 		return nil, ref, fmt.Errorf("open %s of %s: %w", digest, name, ErrNotFound)
 	}
 	f, err := s.blobs.OpenBlob(digest)
+	if errors.Is(err, ErrNotFound) {
+		err = errors.Join(err, s.lose(name, digest))
+	}
 	return f, ref, err
 }

@@ -111,17 +111,17 @@ func Open(dir string, opts Options) (_ *Store, err error) {
 		disk = &durable.Disk{}
 	}
 	if err := disk.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("open data folder: %w", err)
+		return nil, fmt.Errorf("open data folder: %w", full(err))
 	}
 	if s.unlock, err = durable.Lock(filepath.Join(dir, "lock")); err != nil {
-		return nil, fmt.Errorf("open data folder: %w", err)
+		return nil, fmt.Errorf("open data folder: %w", full(err))
 	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	if s.id, err = format(dir, disk); err != nil {
+	if err = format(dir, disk); err != nil {
 		return nil, err
 	}
 	if s.meta, err = meta.Open(filepath.Join(dir, "meta"), meta.Options{Log: s.log, Free: opts.Free}); err != nil {
@@ -129,63 +129,131 @@ func Open(dir string, opts Options) (_ *Store, err error) {
 	}
 	s.blobs, err = blob.Open(dir, blob.Options{Disk: disk, SyncEvery: opts.SyncEvery, BootID: opts.BootID, Log: s.log})
 	if err != nil {
-		return nil, err
+		return nil, full(err)
 	}
-	return s, s.recover()
+	if err = s.identify(); err != nil {
+		return nil, full(err)
+	}
+	if err = s.recover(); err != nil {
+		return nil, full(err)
+	}
+	return s, nil
 }
 
-// format reads the folder's version and identity, or writes them into a new one.
-func format(dir string, disk *durable.Disk) (id string, err error) {
+// format reads the folder's version, or writes it into a new one.
+func format(dir string, disk *durable.Disk) error {
 	path := filepath.Join(dir, "FORMAT")
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Stat(filepath.Join(dir, "meta", "MANIFEST")); err == nil {
-			return "", fmt.Errorf("open data folder %s: %w: it holds data, but its FORMAT file is missing; restore that file or name another folder", dir, ErrFormat)
+			return fmt.Errorf("open data folder %s: %w: it holds data, but its FORMAT file is missing; restore that file or name another folder", dir, ErrFormat)
 		}
-		id = rand.Text()[:12]
-		return id, disk.WriteFile(path, fmt.Appendf(nil, "cheeseboard data %d\nid %s\n", Format, id), 0o644)
+		return full(disk.WriteFile(path, fmt.Appendf(nil, "cheeseboard data %d\n", Format), 0o644))
 	}
 	if err != nil {
-		return "", fmt.Errorf("open data folder: %w", err)
+		return fmt.Errorf("open data folder: %w", err)
 	}
 	var version int
-	if _, err := fmt.Sscanf(string(raw), "cheeseboard data %d\nid %s\n", &version, &id); version == 0 {
-		return "", fmt.Errorf("open data folder %s: %w: its FORMAT file is not one of ours: %w", dir, ErrFormat, err)
+	if _, err := fmt.Sscanf(string(raw), "cheeseboard data %d\n", &version); version == 0 {
+		return fmt.Errorf("open data folder %s: %w: its FORMAT file is not one of ours: %w", dir, ErrFormat, err)
 	}
 	if version != Format {
-		return "", fmt.Errorf("open data folder %s: %w: it has format %d, this program knows %d; use a newer cheeseboard, or name another folder with --data; nothing was changed", dir, ErrFormat, version, Format)
+		return fmt.Errorf("open data folder %s: %w: it has format %d, this program knows %d; use a newer cheeseboard, or name another folder with --data; nothing was changed", dir, ErrFormat, version, Format)
 	}
-	return id, nil
+	return nil
 }
 
-// recover finishes what a cut left between two steps: blobs that have their name
-// but no reference, and references that are gone whose bytes are not.
+// Values of the store itself.
+const (
+	idKey      = "storage.id"
+	rebuiltKey = "storage.rebuilt" // the metadata are younger than the files
+)
+
+// identify reads the store's identity, or gives one to new metadata. It lies
+// with the metadata, since generations begin anew when they do.
+func (s *Store) identify() error {
+	raw, err := s.meta.Value(idKey)
+	if err != nil || raw != nil {
+		s.id = string(raw)
+		return err
+	}
+	files := false
+	err = s.blobs.Each(pypi.Digest{}, func(pypi.Digest, int64) bool { files = true; return false }, func(string) {})
+	if err != nil {
+		return err
+	}
+	if files {
+		s.log.Warn("the metadata are new, but files are here: they are kept until a page claims them")
+		if err := s.meta.SetValue(rebuiltKey, []byte("yes")); err != nil {
+			return err
+		}
+	}
+	s.id = rand.Text()[:12]
+	return s.meta.SetValue(idKey, []byte(s.id))
+}
+
+// recover finishes what a cut left between two steps: pages that were too large
+// for one transaction, blobs that have their name but no reference, and
+// references that are gone whose bytes are not. What cannot be finished now is
+// met again at the next start: one bad project does not keep the store closed.
 func (s *Store) recover() error {
+	if err := s.meta.Mend(); err != nil {
+		s.log.Error("a change that a cut had stopped cannot be completed", "reason", err)
+	}
 	unsettled, err := s.blobs.Unsettled(time.Now().Add(-partialLife))
 	if err != nil {
 		return err
 	}
 	for _, u := range unsettled {
-		var ref Ref
-		if err := json.Unmarshal(u.Note, &ref); err != nil {
-			s.log.Warn("a file without a note was found; its page will claim it", "digest", u.Digest.String(), "reason", err)
-			continue
+		if err := s.resettle(u); err != nil {
+			s.log.Warn("a file that a cut had left unrecorded stays so; its page will claim it", "digest", u.Digest.String(), "reason", err)
 		}
-		ref.Digest, ref.Size = u.Digest, u.Size
-		if err := s.record(ref); err != nil && !errors.Is(err, ErrNotNamed) {
-			return err
-		}
-		s.log.Info("a file that a cut had left unrecorded was taken over", "project", ref.Name, "filename", ref.Filename)
 	}
 	doomed, err := s.meta.Doomed()
 	if err != nil {
 		return err
 	}
-	return s.bury(doomed)
+	if err := s.bury(doomed); err != nil {
+		s.log.Error("files that nothing names any more cannot be removed", "reason", err)
+	}
+	return nil
+}
+
+// resettle records a blob that has its name but may have no reference.
+func (s *Store) resettle(u blob.Unsettled) error {
+	var ref Ref
+	if err := json.Unmarshal(u.Note, &ref); err != nil {
+		return fmt.Errorf("read its note: %w", err)
+	}
+	ref.Digest, ref.Size = u.Digest, u.Size
+	if _, recorded, err := s.meta.Ref(ref.Name, ref.Digest); err == nil && recorded {
+		return s.blobs.Settle(ref.Digest) // the note may be older than the reference
+	}
+	if _, known, err := s.meta.Info(ref.Name); err != nil || !known {
+		if rebuilt, rerr := s.rebuilt(); err != nil || rerr != nil || rebuilt {
+			return errors.Join(err, rerr, fmt.Errorf("the page of %s is not here", ref.Name))
+		}
+	}
+	err := s.record(ref)
+	if errors.Is(err, ErrNotNamed) {
+		return nil
+	}
+	if err == nil {
+		s.log.Info("a file that a cut had left unrecorded was taken over", "project", ref.Name, "filename", ref.Filename)
+	}
+	return err
+}
+
+// rebuilt tells whether the metadata are younger than the files, so that files
+// which no page names may still be wanted.
+func (s *Store) rebuilt() (bool, error) {
+	raw, err := s.meta.Value(rebuiltKey)
+	return raw != nil, err
 }
 
 // Close writes out what is in memory and gives the folder free. Partials that
-// are still open must be closed before.
+// are still open must be closed before. ErrFull when there is no room to write it
+// out: nothing is lost, but this process cannot open the folder again.
 func (s *Store) Close() error {
 	var errs []error
 	if s.meta != nil {
@@ -213,6 +281,10 @@ func (s *Store) Info(name pypi.Name) (Info, bool, error) { return s.meta.Info(na
 // Names calls yield with each known project in order of the name.
 func (s *Store) Names(yield func(pypi.ListEntry) bool) error { return s.meta.Names(yield) }
 
+// Version grows with every write to the metadata: equal versions mean that
+// nothing at all has changed.
+func (s *Store) Version() uint64 { return s.meta.Version() }
+
 // PutProject replaces a page. References to files that it does not name are
 // dropped and their bytes removed: whoever calls it has decided that the page is
 // to be believed. On nil the page is durable.
@@ -233,22 +305,34 @@ func (s *Store) DeleteProject(name pypi.Name) error {
 	return s.bury(doomed)
 }
 
-// bury removes the bytes of blobs that nothing names, then the note that they
-// are to be removed. A cut in between is met again by recover.
+// bury removes the bytes of blobs that nothing names, makes that durable, and
+// then forgets that they are to be removed. A cut in between is met by recover.
 func (s *Store) bury(doomed []pypi.Digest) error {
+	var errs []error
 	for _, digest := range doomed {
-		err := s.meta.Bury(digest, func() error { return s.blobs.Remove(digest) })
-		if err != nil {
-			return fmt.Errorf("remove blob %s: %w", digest, err)
+		if err := s.meta.Bury(digest, func() error { return s.blobs.Remove(digest) }); err != nil {
+			errs = append(errs, fmt.Errorf("remove blob %s: %w", digest, err))
 		}
 	}
-	return s.meta.Buried(doomed)
+	if err := s.blobs.SyncRemoved(doomed...); err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	gone := func(digest pypi.Digest) bool {
+		_, err := s.blobs.Size(digest)
+		return errors.Is(err, ErrNotFound)
+	}
+	return full(errors.Join(append(errs, s.meta.Buried(doomed, gone))...))
 }
 
 // Held lists what is here of a project, by digest.
 func (s *Store) Held(name pypi.Name) (map[pypi.Digest]Ref, error) {
 	held := make(map[pypi.Digest]Ref)
-	err := s.meta.Refs(name, func(r Ref) bool { held[r.Digest] = r; return true })
+	err := s.meta.Refs(name, func(r Ref, err error) bool {
+		if err == nil { // a record that is damaged is verify's matter
+			held[r.Digest] = r
+		}
+		return true
+	})
 	return held, err
 }
 
@@ -268,8 +352,8 @@ func (s *Store) Totals() (Totals, error) {
 	if err != nil {
 		return t, err
 	}
-	err = s.meta.Refs("", func(r Ref) bool {
-		if !r.Metadata {
+	err = s.meta.Refs("", func(r Ref, err error) bool {
+		if err == nil && !r.Metadata {
 			t.Files++
 		}
 		t.Bytes += r.Size
@@ -278,7 +362,7 @@ func (s *Store) Totals() (Totals, error) {
 	if err != nil {
 		return t, err
 	}
-	t.Reserve = s.reserve
+	t.Reserve = s.floor()
 	t.Free, err = s.free(s.dir)
 	return t, err
 }

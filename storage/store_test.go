@@ -400,7 +400,11 @@ func rewrite(t *testing.T, s *Store, digest pypi.Digest, flip, size int) {
 func orphan(t *testing.T, s *Store, b []byte, ref Ref) {
 	t.Helper()
 	if ref.Name != "" {
-		if _, err := s.meta.DropRef(ref.Name, ref.Digest); err != nil {
+		if _, err := s.meta.DropRef(ref.Name, ref.Digest, nil); err != nil {
+			t.Fatal(err)
+		}
+		gone := func(pypi.Digest) bool { return true }
+		if err := s.meta.Buried([]pypi.Digest{ref.Digest}, gone); err != nil {
 			t.Fatal(err)
 		}
 		return

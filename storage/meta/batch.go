@@ -14,9 +14,10 @@ func headKey(n pypi.Name) []byte  { return []byte("p/" + n) }
 func nameKey(n pypi.Name) []byte  { return []byte("n/" + n) }
 func stateKey(n pypi.Name) []byte { return []byte("s/" + n) }
 
+func chunkPrefix(n pypi.Name) []byte { return append([]byte("c/"+n), 0) }
+
 func chunkKey(n pypi.Name, c chunk) []byte {
-	k := append([]byte("c/"+n), 0)
-	k = binary.BigEndian.AppendUint32(k, c.index)
+	k := binary.BigEndian.AppendUint32(chunkPrefix(n), c.index)
 	return binary.BigEndian.AppendUint32(k, c.generation)
 }
 
@@ -30,22 +31,32 @@ func blobKey(d pypi.Digest, n pypi.Name) []byte { return append(blobPrefix(d), n
 
 func doomedKey(d pypi.Digest) []byte { return append([]byte("d/"), d[:]...) }
 
-// batch is a run of writes in order. What fits into one Badger transaction is
-// written as one; more is split, so the write that makes the others visible
-// must come after them.
-type batch struct {
-	db  *DB
-	txn *badger.Txn
-	n   int
-}
+func tornKey(n pypi.Name) []byte { return []byte("t/" + n) }
 
-func (d *DB) newBatch() *batch {
-	return &batch{db: d, txn: d.db.NewTransaction(true)}
+// versionKey is written with deletions. Badger forgets a deleted key, and with
+// it the version of the deletion; were that the highest, it would be given out
+// again after the next Open, and so would a generation.
+func versionKey() []byte { return []byte("v/") }
+
+// batch is a run of writes in order. What fits into one Badger transaction is
+// written as one; more is split. A change of a project that is split leaves a
+// mark (t/NAME) before its first part, and takes it away with its last: whoever
+// finds the mark knows that the change stopped between two parts (see mend).
+type batch struct {
+	db   *DB
+	txn  *badger.Txn
+	n    int
+	need need
+	name pypi.Name // whose mark is left when the batch is split; "": nobody's
+	torn bool      // the mark stands
 }
 
 func (b *batch) do(op func(*badger.Txn) error) error {
 	err := op(b.txn)
 	if errors.Is(err, badger.ErrTxnTooBig) && b.n > 0 {
+		if err = b.mark(); err != nil {
+			return err
+		}
 		if err = b.commit(); err != nil {
 			return err
 		}
@@ -56,20 +67,44 @@ func (b *batch) do(op func(*badger.Txn) error) error {
 	return err
 }
 
+// mark makes durable that the change of a project is about to be split.
+func (b *batch) mark() error {
+	if b.torn || b.name == "" {
+		return nil
+	}
+	m := &batch{db: b.db, txn: b.db.db.NewTransaction(true), need: b.need}
+	defer m.discard()
+	if err := m.set(tornKey(b.name), nil); err != nil {
+		return err
+	}
+	b.torn = true
+	return m.commit()
+}
+
 func (b *batch) set(key, value []byte) error {
 	return b.do(func(t *badger.Txn) error { return t.Set(key, value) })
 }
 
 func (b *batch) delete(key []byte) error {
+	if b.n == 0 {
+		if err := b.set(versionKey(), seal(nil)); err != nil {
+			return err
+		}
+	}
 	return b.do(func(t *badger.Txn) error { return t.Delete(key) })
 }
 
 // commit makes the writes durable. On nil they survive a power cut.
 func (b *batch) commit() error {
-	if err := b.db.checkSpace(); err != nil {
+	if b.n == 0 {
+		b.txn.Discard()
+		return nil
+	}
+	if err := b.db.checkSpace(b.need); err != nil {
 		b.txn.Discard()
 		return err
 	}
+	b.db.written = true
 	if err := b.txn.Commit(); err != nil {
 		return fmt.Errorf("commit metadata: %w", err)
 	}
@@ -79,15 +114,49 @@ func (b *batch) commit() error {
 func (b *batch) discard() { b.txn.Discard() }
 
 // update runs fn over a batch, alone, and commits it.
-func (d *DB) update(fn func(*batch) error) error {
+func (d *DB) update(need need, fn func(*batch) error) error {
+	return d.change("", need, fn)
+}
+
+// change is update for the change of one project. What an earlier change left
+// half-done is mended first.
+func (d *DB) change(name pypi.Name, need need, fn func(*batch) error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	b := d.newBatch()
+	b := &batch{db: d, txn: d.db.NewTransaction(true), need: need, name: name}
 	defer func() { b.discard() }()
+	if name != "" {
+		mark, err := d.has(b.txn, tornKey(name))
+		if err != nil {
+			return err
+		}
+		if b.torn = mark; mark {
+			if err := d.mend(b, name); err != nil {
+				return err
+			}
+		}
+	}
 	if err := fn(b); err != nil {
 		return err
 	}
+	if b.torn {
+		if err := b.delete(tornKey(name)); err != nil {
+			return err
+		}
+	}
 	return b.commit()
+}
+
+// has tells whether a key is there.
+func (d *DB) has(txn *badger.Txn, key []byte) (bool, error) {
+	_, err := txn.Get(key)
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read metadata: %w", err)
+	}
+	return true, nil
 }
 
 // get reads one value and its version; nil and 0 where there is none.
@@ -108,17 +177,14 @@ func get(txn *badger.Txn, key []byte) ([]byte, uint64, error) {
 
 // scan calls yield with each key behind prefix and its value, in order, until
 // yield returns false or an error. With values false the value is nil.
-func scan(txn *badger.Txn, prefix, from []byte, values bool, yield func(key, value []byte) (bool, error)) error {
+func scan(txn *badger.Txn, prefix []byte, values bool, yield func(key, value []byte) (bool, error)) error {
 	o := badger.DefaultIteratorOptions
 	o.Prefix = prefix
 	o.PrefetchValues = values
 	o.PrefetchSize = 16
 	it := txn.NewIterator(o)
 	defer it.Close()
-	if len(from) == 0 {
-		from = prefix
-	}
-	for it.Seek(from); it.Valid(); it.Next() {
+	for it.Seek(prefix); it.Valid(); it.Next() {
 		item := it.Item()
 		var value []byte
 		if values {

@@ -10,8 +10,11 @@
 //	r/NAME\0DIGEST  a blob that is here for this project
 //	b/DIGEST\0NAME  the same from the blob's side
 //	d/DIGEST        a blob that nothing names any more and whose bytes must go
+//	t/NAME          a change of this project was too large for one transaction
+//	                and is not complete
 //	s/NAME          the state of following the upstream's page
 //	k/KEY           small values of other parts
+//	v/              nothing; it keeps the highest version
 //
 // There is one writer at a time; readers see a snapshot.
 package meta
@@ -24,6 +27,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/dgraph-io/badger/v4"
@@ -46,10 +50,30 @@ var (
 	ErrDamaged = errors.New("the metadata is damaged")
 )
 
-// Floor is the free space in bytes below which nothing is written any more.
-// Badger writes through memory maps of sparse files; on a full disk such a
-// write ends the process, so it must never come to that.
-const Floor = 16 << 20
+// Floor is the free space in bytes that an empty store needs to grow; with its
+// tables it needs more. Badger writes through memory maps of sparse files: on a
+// full disk such a write ends the process, so it must never come to that.
+const Floor = 32 << 20
+
+// What Floor is made of, and what comes on top of it.
+const (
+	// deletions is kept for changes that make room, and for opening.
+	deletions = 16 << 20
+	// rewriting is the most that Badger needs for a while when it merges tables:
+	// new ones stand beside the old ones, whose size is the bound of a small
+	// store. That of a large one is 16 tables of level 0 and the base level, twice.
+	rewriting = 160 << 20
+	// flushing is what Close needs to turn logs into tables.
+	flushing = 12 << 20
+)
+
+// need says what a change is for: whether it may use what is kept for deletions.
+type need bool
+
+const (
+	growing   need = false
+	shrinking need = true
+)
 
 // Options are the settings of a DB; the zero value is the default of each.
 type Options struct {
@@ -68,7 +92,9 @@ type DB struct {
 
 	// mu makes read-change-write steps one at a time: conflict detection costs
 	// memory and is off.
-	mu sync.Mutex
+	mu      sync.Mutex
+	written bool // something was committed since Open
+	tables  atomic.Int64
 }
 
 // Open opens the metadata in dir, which is made where it is missing. The caller
@@ -90,13 +116,14 @@ func Open(dir string, opts Options) (*DB, error) {
 	if err := (&durable.Disk{}).MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	if err := d.checkSpace(); err != nil {
+	tables, err := precheck(dir)
+	if err != nil {
 		return nil, err
 	}
-	if err := precheck(dir); err != nil {
+	d.tables.Store(tables)
+	if err := d.checkSpace(shrinking); err != nil {
 		return nil, err
 	}
-	var err error
 	if d.db, err = openGuarded(badgerOptions(dir, log)); err != nil {
 		return nil, err
 	}
@@ -109,12 +136,19 @@ func Open(dir string, opts Options) (*DB, error) {
 	return d, nil
 }
 
-// Close writes out what is in memory and gives the folder free.
+// Close writes out what is in memory and gives the folder free. On a full disk
+// it cannot: it gives ErrFull, nothing is lost, and the folder stays locked until
+// the process ends. The next Open finds what was in memory in its log.
 func (d *DB) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.dec.Close()
 	err := d.enc.Close()
+	if d.written {
+		if free, ferr := d.free(d.dir); ferr == nil && free < flushing {
+			return errors.Join(err, fmt.Errorf("close metadata: %w: %d MB free, %d MB are needed", ErrFull, free>>20, flushing>>20))
+		}
+	}
 	return errors.Join(err, d.db.Close())
 }
 
@@ -182,14 +216,28 @@ func checkAllocator() error {
 	return nil
 }
 
+// Need is the free space in bytes below which the metadata do not grow.
+func (d *DB) Need() int64 { return Floor + min(d.tables.Load(), rewriting) }
+
 // checkSpace refuses to write when the disk is as good as full.
-func (d *DB) checkSpace() error {
+func (d *DB) checkSpace(need need) error {
 	free, err := d.free(d.dir)
 	if err != nil {
 		return err
 	}
-	if free < Floor {
-		return fmt.Errorf("write metadata: %w: %d MB free, %d MB must stay free; make room on the disk that holds %s", ErrFull, free>>20, Floor>>20, d.dir)
+	if d.db != nil {
+		var size int64
+		for _, level := range d.db.Levels() {
+			size += level.Size
+		}
+		d.tables.Store(size)
+	}
+	floor := d.Need()
+	if need == shrinking {
+		floor -= deletions
+	}
+	if free < floor {
+		return fmt.Errorf("write metadata: %w: %d MB are free, %d MB must stay free; make room on the disk that holds %s", ErrFull, free>>20, floor>>20, d.dir)
 	}
 	return nil
 }

@@ -150,7 +150,7 @@ func TestChangeRewritesItsChunk(t *testing.T) {
 			t.Fatal(err)
 		}
 		var keys int
-		if err := scan(txn, []byte("c/"), nil, false, func([]byte, []byte) (bool, error) { keys++; return true, nil }); err != nil {
+		if err := scan(txn, []byte("c/"), false, func([]byte, []byte) (bool, error) { keys++; return true, nil }); err != nil {
 			t.Fatal(err)
 		}
 		if keys != len(h.chunks) {
@@ -226,7 +226,7 @@ func TestRefs(t *testing.T) {
 		t.Errorf("reference %v, %v, %v", r, ok, err)
 	}
 	count := 0
-	if err := d.Refs("", func(Ref) bool { count++; return true }); err != nil || count != 3 {
+	if err := d.Refs("", func(Ref, error) bool { count++; return true }); err != nil || count != 3 {
 		t.Errorf("%d references (%v), want 3", count, err)
 	}
 
@@ -244,7 +244,7 @@ func TestRefs(t *testing.T) {
 	if err := d.Bury(own, func() error { removed = true; return nil }); err != nil || !removed {
 		t.Errorf("a doomed blob is not buried (%v)", err)
 	}
-	if err := d.Buried([]pypi.Digest{own}); err != nil {
+	if err := d.Buried([]pypi.Digest{own}, func(pypi.Digest) bool { return true }); err != nil {
 		t.Fatal(err)
 	}
 	doomed, err := d.DeleteProject("b")
@@ -305,6 +305,7 @@ func TestFull(t *testing.T) {
 	if _, err := Open(t.TempDir(), Options{Free: func(string) (int64, error) { return free, nil }}); !errors.Is(err, ErrFull) {
 		t.Errorf("a new store on a full disk gives %v", err)
 	}
+	free = 1 << 40 // for Close
 }
 
 // TestLeftBehind opens folders as kills and damage leave them.

@@ -21,11 +21,11 @@ import (
 // precheck looks over a folder before Badger does, for what Badger answers with
 // a panic in a goroutine of its own, with an error that helps nobody, or by
 // deleting every table. It changes nothing but the empty files that a kill can
-// leave behind.
-func precheck(dir string) error {
+// leave behind. It gives the bytes that the tables have.
+func precheck(dir string) (size int64, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return fmt.Errorf("open metadata: %w", err)
+		return 0, fmt.Errorf("open metadata: %w", err)
 	}
 	tables := 0
 	for _, e := range entries {
@@ -33,34 +33,37 @@ func precheck(dir string) error {
 		case ".mem", ".vlog":
 			if info, err := e.Info(); err == nil && info.Size() == 0 {
 				if err := (&durable.Disk{}).Remove(filepath.Join(dir, e.Name())); err != nil {
-					return err
+					return 0, err
 				}
 			}
 		case ".sst":
 			tables++
+			if info, err := e.Info(); err == nil {
+				size += info.Size()
+			}
 		}
 	}
 	f, err := os.Open(filepath.Join(dir, badger.ManifestFilename))
 	if errors.Is(err, fs.ErrNotExist) {
 		if tables > 0 {
-			return damaged(dir, fmt.Errorf("%d tables, but the list of them (%s) is missing", tables, badger.ManifestFilename))
+			return 0, damaged(dir, fmt.Errorf("%d tables, but the list of them (%s) is missing", tables, badger.ManifestFilename))
 		}
-		return nil
+		return 0, nil
 	}
 	if err != nil {
-		return fmt.Errorf("open metadata: %w", err)
+		return 0, fmt.Errorf("open metadata: %w", err)
 	}
 	defer func() { _ = f.Close() }() // only read
 	manifest, _, err := badger.ReplayManifestFile(f, 0, badger.DefaultOptions(dir))
 	if err != nil {
-		return damaged(dir, err)
+		return 0, damaged(dir, err)
 	}
 	for id := range manifest.Tables {
 		if err := checkTable(table.NewFilename(id, dir)); err != nil {
-			return damaged(dir, err)
+			return 0, damaged(dir, err)
 		}
 	}
-	return nil
+	return size, nil
 }
 
 func damaged(dir string, cause error) error {

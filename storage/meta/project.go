@@ -2,6 +2,7 @@ package meta
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -88,37 +89,39 @@ func serialOf(value []byte) (int64, error) {
 	return serial, nil
 }
 
-// Names calls yield with each project in order of the name, until it returns false.
+// Pages calls yield with the name of each stored page, in order, until it returns
+// false. It should be the same as Names, which looks elsewhere.
+func (d *DB) Pages(yield func(pypi.Name) bool) error {
+	txn := d.db.NewTransaction(false)
+	defer txn.Discard()
+	return scan(txn, []byte("p/"), false, func(key, _ []byte) (bool, error) {
+		return yield(pypi.Name(key[2:])), nil
+	})
+}
+
+// Names calls yield with each project in order of the name, until it returns
+// false. Where the serial's record is damaged it is 0, and Info gives the error:
+// one record does not keep the others from being listed.
 func (d *DB) Names(yield func(pypi.ListEntry) bool) error {
 	txn := d.db.NewTransaction(false)
 	defer txn.Discard()
-	return scan(txn, []byte("n/"), nil, true, func(key, value []byte) (bool, error) {
-		serial, err := serialOf(value)
-		if err != nil {
-			return false, fmt.Errorf("read name %s: %w", key[2:], err)
-		}
+	return scan(txn, []byte("n/"), true, func(key, value []byte) (bool, error) {
+		serial, _ := serialOf(value) // see above
 		return yield(pypi.ListEntry{Name: pypi.Name(key[2:]), Serial: serial}), nil
 	})
 }
 
-// PutProject replaces a project's page. It drops the references of the project
-// to blobs that the page does not name, and returns the digests that nothing
-// names any more: they are doomed (see Doomed). A page that equals the stored
-// one writes nothing. On nil the page is durable.
+// PutProject replaces a project's page, also one whose records are damaged. It
+// drops the references of the project to blobs that the page does not name, and
+// returns the digests that nothing names any more: they are doomed (see Doomed).
+// A page that equals the stored one writes nothing. On nil the page is durable.
 func (d *DB) PutProject(p *pypi.Project) (doomed []pypi.Digest, err error) {
-	err = d.update(func(b *batch) error {
-		old, oldRaw, err := d.head(b.txn, p.Name)
+	err = d.change(p.Name, growing, func(b *batch) error {
+		old, slots, oldRaw, lost, err := d.stored(b.txn, p.Name)
 		if err != nil {
 			return err
 		}
-		slots, err := d.slots(b.txn, old, p.Name)
-		if err != nil {
-			return err
-		}
-		next := head{project: *p}
-		if old != nil {
-			next.generation = old.generation
-		}
+		next := head{project: *p, generation: old.generation}
 		inline, chunks := arrange(slots, p.Files)
 		next.project.Files = inline
 		stale, err := d.writeChunks(b, p.Name, old, &next, chunks)
@@ -129,7 +132,11 @@ func (d *DB) PutProject(p *pypi.Project) (doomed []pypi.Digest, err error) {
 		if err != nil {
 			return err
 		}
-		if string(raw) != string(oldRaw) {
+		listed, _, err := get(b.txn, nameKey(p.Name))
+		if err != nil {
+			return err
+		}
+		if serial, err := serialOf(listed); err != nil || serial != p.LastSerial || string(raw) != string(oldRaw) {
 			if err := b.set(headKey(p.Name), raw); err != nil {
 				return err
 			}
@@ -137,7 +144,7 @@ func (d *DB) PutProject(p *pypi.Project) (doomed []pypi.Digest, err error) {
 				return err
 			}
 		}
-		for _, c := range stale {
+		for _, c := range append(stale, lost...) {
 			if err := b.delete(chunkKey(p.Name, c)); err != nil {
 				return err
 			}
@@ -151,14 +158,47 @@ func (d *DB) PutProject(p *pypi.Project) (doomed []pypi.Digest, err error) {
 	return doomed, nil
 }
 
+// stored reads what the next version of a page builds on: its head, where its
+// files lie, and the head's record. Of a page that is damaged nothing is built
+// on: lost are then its chunks, and the head has a generation beyond theirs.
+func (d *DB) stored(txn *badger.Txn, name pypi.Name) (h *head, slots []chunk, raw []byte, lost []chunk, err error) {
+	h, raw, err = d.head(txn, name)
+	if err == nil && h == nil {
+		h = &head{}
+	} else if err == nil {
+		slots, err = d.slots(txn, h, name)
+	}
+	if !errors.Is(err, ErrDamaged) {
+		return h, slots, raw, nil, err
+	}
+	if lost, err = d.chunks(txn, name); err != nil {
+		return nil, nil, nil, nil, err
+	}
+	h = &head{}
+	for _, c := range lost {
+		h.generation = max(h.generation, c.generation)
+	}
+	return h, nil, nil, lost, nil
+}
+
+// chunks lists the chunks that are stored for a project, named by its head or not.
+func (d *DB) chunks(txn *badger.Txn, name pypi.Name) (list []chunk, err error) {
+	prefix := chunkPrefix(name)
+	err = scan(txn, prefix, false, func(key, _ []byte) (bool, error) {
+		if k := key[len(prefix):]; len(k) == 8 {
+			list = append(list, chunk{index: binary.BigEndian.Uint32(k), generation: binary.BigEndian.Uint32(k[4:])})
+		}
+		return true, nil
+	})
+	return list, err
+}
+
 // writeChunks writes the chunks that changed under a new generation, fills in
 // next.chunks, and returns the keys that the new head no longer names.
 func (d *DB) writeChunks(b *batch, name pypi.Name, old, next *head, chunks []chunk) (stale []chunk, err error) {
 	was := make(map[uint32]chunk)
-	if old != nil {
-		for _, c := range old.chunks {
-			was[c.index] = c
-		}
+	for _, c := range old.chunks {
+		was[c.index] = c
 	}
 	generation := next.generation + 1
 	for _, c := range chunks {
@@ -195,22 +235,20 @@ func (d *DB) writeChunks(b *batch, name pypi.Name, old, next *head, chunks []chu
 // DeleteProject forgets a project and drops its references; it returns the
 // digests that are doomed by that.
 func (d *DB) DeleteProject(name pypi.Name) (doomed []pypi.Digest, err error) {
-	err = d.update(func(b *batch) error {
-		h, _, err := d.head(b.txn, name)
-		if err != nil {
-			return err
-		}
+	err = d.change(name, shrinking, func(b *batch) error {
 		if err := b.delete(nameKey(name)); err != nil {
 			return err
 		}
 		if err := b.delete(headKey(name)); err != nil {
 			return err
 		}
-		if h != nil {
-			for _, c := range h.chunks {
-				if err := b.delete(chunkKey(name, c)); err != nil {
-					return err
-				}
+		chunks, err := d.chunks(b.txn, name)
+		if err != nil {
+			return err
+		}
+		for _, c := range chunks {
+			if err := b.delete(chunkKey(name, c)); err != nil {
+				return err
 			}
 		}
 		doomed, err = b.dropRefs(name, nil)
@@ -225,77 +263,6 @@ func (d *DB) DeleteProject(name pypi.Name) (doomed []pypi.Digest, err error) {
 // touch gives a project a new generation.
 func (b *batch) touch(name pypi.Name, serial int64) error {
 	return b.set(nameKey(name), seal(binary.AppendVarint(nil, serial)))
-}
-
-// slots reads where the files of a stored page lie: the inline ones first.
-func (d *DB) slots(txn *badger.Txn, h *head, name pypi.Name) ([]chunk, error) {
-	if h == nil {
-		return nil, nil
-	}
-	out := []chunk{{files: h.project.Files}}
-	for _, c := range h.chunks {
-		if err := d.readChunk(txn, name, &c); err != nil {
-			return nil, err
-		}
-		out = append(out, c)
-	}
-	return out, nil
-}
-
-// arrange lays the files of a page out: each where it was, new ones in the last
-// place that has room, in the order of the page.
-func arrange(old []chunk, files []pypi.File) (inline []pypi.File, chunks []chunk) {
-	byName := make(map[string]int, len(files))
-	for i := range files {
-		byName[files[i].Filename] = i
-	}
-	placed := make([]bool, len(files))
-	slots := make([]chunk, 0, len(old)+1)
-	for _, s := range old {
-		kept := chunk{index: s.index, generation: s.generation}
-		for _, f := range s.files {
-			if i, ok := byName[f.Filename]; ok && !placed[i] {
-				placed[i] = true
-				kept.files = append(kept.files, files[i])
-			}
-		}
-		slots = append(slots, kept)
-	}
-	if len(slots) == 0 {
-		slots = append(slots, chunk{})
-	}
-	last := len(slots) - 1
-	size := 0
-	for i := range slots[last].files {
-		size += weight(&slots[last].files[i])
-	}
-	for i := range files {
-		if placed[i] {
-			continue
-		}
-		w := weight(&files[i])
-		if n := len(slots[last].files); n == filesPerChunk || n > 0 && size+w > bytesPerChunk {
-			slots = append(slots, chunk{index: slots[last].index + 1})
-			last, size = last+1, 0
-		}
-		slots[last].files = append(slots[last].files, files[i])
-		size += w
-	}
-	inline = slots[0].files
-	for _, s := range slots[1:] {
-		if len(s.files) > 0 {
-			chunks = append(chunks, s)
-		}
-	}
-	return inline, chunks
-}
-
-func weight(f *pypi.File) int {
-	n := 96 + len(f.Filename) + len(f.URL) + len(f.RequiresPython) + len(f.Yanked.Reason) + len(f.Provenance)
-	for _, h := range slices.Concat(f.Hashes, f.CoreMetadata.Hashes) {
-		n += len(h.Algorithm) + len(h.Hex)
-	}
-	return n
 }
 
 func (d *DB) packHead(h *head) ([]byte, error) {

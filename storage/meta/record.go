@@ -167,6 +167,9 @@ func (w *writer) file(f *pypi.File) {
 
 // pack seals what w holds.
 func (d *DB) pack(w *writer) ([]byte, error) {
+	if len(w.rest) > maxRecord {
+		return nil, fmt.Errorf("pack record: %d bytes, at most %d can be unpacked", len(w.rest), maxRecord)
+	}
 	payload := binary.AppendUvarint(nil, uint64(len(w.raw)))
 	payload = append(payload, w.raw...)
 	payload = d.enc.EncodeAll(w.rest, payload)

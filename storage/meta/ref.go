@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 
@@ -66,7 +67,7 @@ func unpackRef(key, value []byte) (Ref, error) {
 // asked, while nobody can bury the blob, whether its bytes are there and
 // durable; its error is returned. On nil the reference is durable.
 func (d *DB) AddRef(r Ref, present func() error) (named bool, err error) {
-	err = d.update(func(b *batch) error {
+	err = d.update(growing, func(b *batch) error {
 		p, err := d.project(b.txn, r.Name)
 		if p == nil || err != nil {
 			return err
@@ -108,9 +109,15 @@ func Names(p *pypi.Project, digest pypi.Digest) bool {
 }
 
 // DropRef forgets that a blob is here for a project. It reports whether the blob
-// is doomed by that.
-func (d *DB) DropRef(name pypi.Name, digest pypi.Digest) (doomed bool, err error) {
-	err = d.update(func(b *batch) error {
+// is doomed by that. still is asked, while nobody can change a reference,
+// whether to do it after all; nil means yes.
+func (d *DB) DropRef(name pypi.Name, digest pypi.Digest, still func() (bool, error)) (doomed bool, err error) {
+	err = d.update(shrinking, func(b *batch) error {
+		if still != nil {
+			if ok, err := still(); err != nil || !ok {
+				return err
+			}
+		}
 		if doomed, err = b.dropRef(name, digest); err != nil {
 			return err
 		}
@@ -138,7 +145,7 @@ func (b *batch) dropRefs(name pypi.Name, files []pypi.File) (doomed []pypi.Diges
 		}
 	}
 	var drop []pypi.Digest
-	err = scan(b.txn, refPrefix(name), nil, false, func(key, _ []byte) (bool, error) {
+	err = scan(b.txn, refPrefix(name), false, func(key, _ []byte) (bool, error) {
 		var d pypi.Digest
 		copy(d[:], key[len(key)-len(d):])
 		if !named[d] {
@@ -162,21 +169,27 @@ func (b *batch) dropRefs(name pypi.Name, files []pypi.File) (doomed []pypi.Diges
 }
 
 func (b *batch) dropRef(name pypi.Name, digest pypi.Digest) (doomed bool, err error) {
-	if err := b.delete(refKey(name, digest)); err != nil {
+	own := blobKey(digest, name)
+	if err := b.delete(own); err != nil {
 		return false, err
 	}
-	if err := b.delete(blobKey(digest, name)); err != nil {
-		return false, err
-	}
+	// What the batch has not committed are changes of this project alone. So a
+	// reader's view will do, which need not sort the batch for each digest.
 	others := false
-	err = scan(b.txn, blobPrefix(digest), nil, false, func([]byte, []byte) (bool, error) {
-		others = true
-		return false, nil
+	txn := b.db.db.NewTransaction(false)
+	defer txn.Discard()
+	err = scan(txn, blobPrefix(digest), false, func(key, _ []byte) (bool, error) {
+		others = !bytes.Equal(key, own)
+		return !others, nil
 	})
-	if others || err != nil {
+	if err == nil && !others {
+		err = b.set(doomedKey(digest), nil)
+	}
+	if err != nil {
 		return false, err
 	}
-	return true, b.set(doomedKey(digest), nil)
+	// Last: where the batch is split before it, mend comes here again.
+	return !others, b.delete(refKey(name, digest))
 }
 
 // Ref reads one reference; false where the blob is not here for the project.
@@ -193,20 +206,18 @@ func (d *DB) Ref(name pypi.Name, digest pypi.Digest) (Ref, bool, error) {
 }
 
 // Refs calls yield with the references of a project, or of all projects where
-// name is "", in order of name and digest, until it returns false.
-func (d *DB) Refs(name pypi.Name, yield func(Ref) bool) error {
+// name is "", in order of name and digest, until it returns false. Of one whose
+// record is damaged name and digest are given, and the error.
+func (d *DB) Refs(name pypi.Name, yield func(Ref, error) bool) error {
 	prefix := []byte("r/")
 	if name != "" {
 		prefix = refPrefix(name)
 	}
 	txn := d.db.NewTransaction(false)
 	defer txn.Discard()
-	return scan(txn, prefix, nil, true, func(key, value []byte) (bool, error) {
+	return scan(txn, prefix, true, func(key, value []byte) (bool, error) {
 		r, err := unpackRef(key, value)
-		if err != nil {
-			return false, err
-		}
-		return yield(r), nil
+		return yield(r, err), nil
 	})
 }
 
@@ -215,7 +226,7 @@ func (d *DB) Referenced(digest pypi.Digest) (bool, error) {
 	txn := d.db.NewTransaction(false)
 	defer txn.Discard()
 	found := false
-	err := scan(txn, blobPrefix(digest), nil, false, func([]byte, []byte) (bool, error) {
+	err := scan(txn, blobPrefix(digest), false, func([]byte, []byte) (bool, error) {
 		found = true
 		return false, nil
 	})
@@ -228,7 +239,7 @@ func (d *DB) Holders(digest pypi.Digest) ([]pypi.Name, error) {
 	defer txn.Discard()
 	var names []pypi.Name
 	prefix := blobPrefix(digest)
-	err := scan(txn, prefix, nil, false, func(key, _ []byte) (bool, error) {
+	err := scan(txn, prefix, false, func(key, _ []byte) (bool, error) {
 		names = append(names, pypi.Name(key[len(prefix):]))
 		return true, nil
 	})
@@ -241,7 +252,7 @@ func (d *DB) Doomed() ([]pypi.Digest, error) {
 	txn := d.db.NewTransaction(false)
 	defer txn.Discard()
 	var list []pypi.Digest
-	err := scan(txn, []byte("d/"), nil, false, func(key, _ []byte) (bool, error) {
+	err := scan(txn, []byte("d/"), false, func(key, _ []byte) (bool, error) {
 		var digest pypi.Digest
 		if copy(digest[:], key[2:]) == len(digest) {
 			list = append(list, digest)
@@ -251,13 +262,24 @@ func (d *DB) Doomed() ([]pypi.Digest, error) {
 	return list, err
 }
 
-// Buried says that the bytes of doomed blobs are gone.
-func (d *DB) Buried(digests []pypi.Digest) error {
+// IsDoomed tells whether a blob is among Doomed.
+func (d *DB) IsDoomed(digest pypi.Digest) (bool, error) {
+	txn := d.db.NewTransaction(false)
+	defer txn.Discard()
+	return d.has(txn, doomedKey(digest))
+}
+
+// Buried takes digests off the list of Doomed for which gone says that their
+// bytes are no longer there. The caller has made durable that they are gone.
+func (d *DB) Buried(digests []pypi.Digest, gone func(pypi.Digest) bool) error {
 	if len(digests) == 0 {
 		return nil
 	}
-	return d.update(func(b *batch) error {
+	return d.update(shrinking, func(b *batch) error {
 		for _, digest := range digests {
+			if !gone(digest) {
+				continue
+			}
 			if err := b.delete(doomedKey(digest)); err != nil {
 				return err
 			}
@@ -266,8 +288,16 @@ func (d *DB) Buried(digests []pypi.Digest) error {
 	})
 }
 
-// Bury runs remove for a blob while nobody can record a reference to it, unless
-// there is one already.
+// Quietly runs look while nobody can record or drop a reference, or bury a blob.
+// look may read, and must not write.
+func (d *DB) Quietly(look func() error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return look()
+}
+
+// Bury runs remove for a blob while nobody can record or drop a reference to
+// it, unless there is one.
 func (d *DB) Bury(digest pypi.Digest, remove func() error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

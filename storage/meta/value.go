@@ -15,18 +15,22 @@ func (d *DB) SetState(name pypi.Name, value []byte) error {
 	return d.setValue(stateKey(name), value)
 }
 
-// States calls yield with each note in order of the name, until it returns false.
+// States calls yield with each note in order of the name, until it returns
+// false. A note whose record is damaged is left out, as if nothing were noted.
 func (d *DB) States(yield func(pypi.Name, []byte) bool) error {
 	txn := d.db.NewTransaction(false)
 	defer txn.Discard()
-	return scan(txn, []byte("s/"), nil, true, func(key, value []byte) (bool, error) {
+	return scan(txn, []byte("s/"), true, func(key, value []byte) (bool, error) {
 		raw, err := unseal(value)
 		if err != nil {
-			return false, fmt.Errorf("read state of %s: %w", key[2:], err)
+			return true, nil
 		}
 		return yield(pypi.Name(key[2:]), raw), nil
 	})
 }
+
+// Version grows with every write.
+func (d *DB) Version() uint64 { return d.db.MaxVersion() }
 
 // Value reads a small value of another part; nil where there is none.
 func (d *DB) Value(key string) ([]byte, error) { return d.value([]byte("k/" + key)) }
@@ -47,10 +51,13 @@ func (d *DB) value(key []byte) ([]byte, error) {
 }
 
 func (d *DB) setValue(key, value []byte) error {
-	return d.update(func(b *batch) error {
-		if value == nil {
-			return b.delete(key)
-		}
+	if value == nil {
+		return d.update(shrinking, func(b *batch) error { return b.delete(key) })
+	}
+	if len(value) > maxValue {
+		return fmt.Errorf("store %q: %d bytes, at most %d fit", key, len(value), maxValue)
+	}
+	return d.update(growing, func(b *batch) error {
 		return b.set(key, seal(value))
 	})
 }
