@@ -44,7 +44,7 @@ func (e *Engine) File(ctx context.Context, name pypi.Name, digest pypi.Digest, f
 	case !e.opts.Pull:
 		return nil, &Absent{Reason: fmt.Sprintf("%s is not on this cheeseboard, and it does not fetch on demand (pull.enabled is off)", item.label())}
 	case !v.Up:
-		return nil, &Absent{Reason: fmt.Sprintf("%s is not on this cheeseboard, and the upstream cannot be reached now (%s)", item.label(), v.Cause)}
+		return nil, &Absent{Reason: fmt.Sprintf("%s is not on this cheeseboard, and the upstream cannot be reached now (%s)%s", item.label(), v.Cause, e.promise(name))}
 	}
 	return e.arriving(ctx, item, address)
 }

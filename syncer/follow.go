@@ -10,6 +10,7 @@ import (
 
 	"cheeseboard/storage/pypi"
 	"cheeseboard/syncer/plan"
+	"cheeseboard/syncer/wire"
 )
 
 // maxMetadata is the most bytes of core metadata that are read.
@@ -23,6 +24,7 @@ func (p *pass) project(name pypi.Name) {
 	p.mu.Lock()
 	w := p.wants[name]
 	requirements := slices.Clone(w.requirements)
+	pin, wished := w.selected, w.wished
 	look := !w.looked
 	w.looked = true
 	if look {
@@ -31,6 +33,9 @@ func (p *pass) project(name pypi.Name) {
 	p.mu.Unlock()
 	if look && p.shouldLook(name) {
 		removed, err := p.refresh(name, keepAll, p.class()).wait(p.ctx)
+		if wire.CauseOf(err) == wire.Gone && !pin {
+			err = p.forget(name)
+		}
 		p.failed(name, err)
 		if removed > 0 {
 			p.mu.Lock()
@@ -50,7 +55,17 @@ func (p *pass) project(name pypi.Name) {
 	if err := p.notes.edit(name, func(n *note) { n.Remarks = chosen.Notes }); err != nil {
 		p.failed(name, err)
 	}
-	p.failed(name, p.choose(page, requirements, chosen))
+	p.failed(name, p.choose(page, chosen, pin, wished))
+}
+
+// forget ends what was remembered of a project that is not there (any more) and
+// that nobody selected: there is nothing to be said of it.
+func (p *pass) forget(name pypi.Name) error {
+	return p.notes.edit(name, func(n *note) {
+		if n.HeldBack == 0 {
+			*n = note{}
+		}
+	})
 }
 
 // shouldLook tells whether the upstream is to be asked for a page in this pass.
@@ -66,8 +81,9 @@ func (p *pass) shouldLook(name pypi.Name) bool {
 }
 
 // choose queues the chosen files that are not here, brings their metadata, and
-// sees to it that exactly the chosen ones are pinned.
-func (p *pass) choose(page *pypi.Project, requirements []pypi.Requirement, chosen plan.Plan) error {
+// sees to it that exactly the chosen ones are pinned. What is only wished for is
+// not pinned.
+func (p *pass) choose(page *pypi.Project, chosen plan.Plan, pin, wished bool) error {
 	held, err := p.cat.Held(page.Name)
 	if err != nil {
 		return err
@@ -84,10 +100,10 @@ func (p *pass) choose(page *pypi.Project, requirements []pypi.Requirement, chose
 		if !ok {
 			continue
 		}
-		pinned[item.Digest] = true
-		told := p.metadata(page.Name, requirements, c, held, n, pinned)
+		pinned[item.Digest] = pin
+		told := p.metadata(page.Name, c, held, n, pin, pinned)
 		if here, ok := held[item.Digest]; ok {
-			if !here.Pinned {
+			if pin && !here.Pinned {
 				errs = append(errs, p.shelf.Pin(page.Name, item.Digest, true))
 			}
 			if !told {
@@ -95,12 +111,12 @@ func (p *pass) choose(page *pypi.Project, requirements []pypi.Requirement, chose
 			}
 			continue
 		}
-		item.Pinned = true
+		item.Pinned = pin
 		if !p.opts.Now && !due(n.Files[item.label()], p.now()) {
 			p.failed(page.Name, errors.New("waiting for its next try"))
 			continue
 		}
-		p.queue(fileJob{item: item, url: c.File.URL, targets: c.Targets, readWheel: !told})
+		p.queue(fileJob{item: item, url: c.File.URL, targets: c.Targets, readWheel: !told, wished: wished})
 	}
 	for digest, item := range held {
 		if item.Pinned && !pinned[digest] {
@@ -126,21 +142,21 @@ func (p *pass) queue(job fileJob) {
 // metadata brings the core metadata of a chosen file, where it stands apart, and
 // wants what it says is needed. It reports false where the wheel itself has to
 // tell.
-func (p *pass) metadata(name pypi.Name, requirements []pypi.Requirement, c *plan.Choice, held map[pypi.Digest]Item, n note, pinned map[pypi.Digest]bool) (told bool) {
+func (p *pass) metadata(name pypi.Name, c *plan.Choice, held map[pypi.Digest]Item, n note, pin bool, pinned map[pypi.Digest]bool) (told bool) {
 	item, ok := metadataItem(name, &c.File)
 	if !ok {
 		return false
 	}
-	pinned[item.Digest] = true
+	pinned[item.Digest] = pin
 	here, ok := held[item.Digest]
 	switch {
-	case ok && !here.Pinned:
+	case ok && pin && !here.Pinned:
 		p.failed(name, p.shelf.Pin(name, item.Digest, true))
 	case !ok && !p.opts.Now && !due(n.Files[item.label()], p.now()):
 		p.failed(name, errors.New("waiting for its next try"))
 		return false
 	case !ok:
-		item.Pinned = true
+		item.Pinned = pin
 		if err := p.have(p.ctx, item, c.File.URL+".metadata", p.class()); err != nil {
 			p.failed(name, err)
 			return false
@@ -178,11 +194,12 @@ func (p *pass) needs(name pypi.Name, raw []byte, targets []int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var extras []string
-	for _, r := range p.wants[name].requirements {
+	w := p.wants[name]
+	for _, r := range w.requirements {
 		extras = append(extras, r.Extras...)
 	}
 	for _, r := range plan.Dependencies(m, extras, list) {
-		p.want(r)
+		p.want(r, !w.selected)
 	}
 	return true
 }

@@ -30,10 +30,11 @@ type note struct {
 	HeldBack   int                 `json:"held_back,omitempty"` // files that the upstream removed and the guard keeps
 	Refused    []pypi.Refusal      `json:"refused,omitempty"`   // entries of the page that were left out
 	Remarks    []string            `json:"remarks,omitempty"`   // of the plan
+	Wish       *Wish               `json:"wish,omitempty"`      // a client asked in vain
 }
 
 func (n *note) empty() bool {
-	return n.Validators == upstream.Validators{} && !n.troubled()
+	return n.Validators == upstream.Validators{} && n.Wish == nil && !n.troubled()
 }
 
 // troubled tells whether there is something to report.
@@ -192,6 +193,10 @@ func (n *note) clone() note {
 	if n.Page != nil {
 		p := *n.Page
 		c.Page = &p
+	}
+	if n.Wish != nil {
+		w := *n.Wish
+		c.Wish = &w
 	}
 	c.Files = make(map[string]*Trouble, len(n.Files))
 	for k, t := range n.Files {

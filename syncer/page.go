@@ -277,9 +277,17 @@ func (e *Engine) absentPage(name pypi.Name, lookErr error) error {
 	case errors.Is(lookErr, errPending):
 		return &Absent{Reason: fmt.Sprintf("%s is not here yet; the upstream is being asked", name), RetryAfter: comeBack}
 	case !e.Line.Up():
-		return &Absent{Reason: fmt.Sprintf("%s is not on this cheeseboard, and the upstream cannot be reached now (%s)", name, e.Line.Verdict().Cause)}
+		return &Absent{Reason: fmt.Sprintf("%s is not on this cheeseboard, and the upstream cannot be reached now (%s)%s", name, e.Line.Verdict().Cause, e.promise(name))}
 	case transient(lookErr):
 		return &Absent{Reason: fmt.Sprintf("%s is not here yet: %v", name, lookErr), RetryAfter: comeBack}
 	}
 	return &Absent{Reason: fmt.Sprintf("%s is not on this cheeseboard: %v", name, lookErr)}
+}
+
+// promise remembers a client's wish, and says so.
+func (e *Engine) promise(name pypi.Name) string {
+	if e.wishFor(name) {
+		return "; it will be fetched when the line is back"
+	}
+	return ""
 }

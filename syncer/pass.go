@@ -1,7 +1,6 @@
 package syncer
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -58,6 +57,8 @@ var ErrGuard = errors.New("the upstream would remove too much")
 type want struct {
 	requirements []pypi.Requirement
 	texts        map[string]bool
+	wished       bool // a client's wish, or what such a wish needs
+	selected     bool // the selection, or what it needs: its files are pinned
 	looked       bool // its page was asked for in this pass
 	failed       bool
 }
@@ -66,9 +67,19 @@ type fileJob struct {
 	item    Item
 	url     string
 	targets []int
+	wished  bool // somebody asked for it: it goes before all others
 	// wheels whose metadata could not be had apart tell their dependencies
 	// when they are here
 	readWheel bool
+}
+
+// before tells which of two files goes first: what was asked for, then what is
+// small.
+func (j fileJob) before(k fileJob) bool {
+	if j.wished != k.wished {
+		return j.wished
+	}
+	return j.item.Size < k.item.Size
 }
 
 // pass is one run over the selection. Its workers take projects first, since
@@ -151,7 +162,7 @@ func (p *pass) run() (Summary, error) {
 		err = &wire.Problem{Cause: wire.Canceled, Err: p.ctx.Err()}
 	}
 	if err == nil {
-		err = p.removals()
+		err = errors.Join(p.removals(), p.granted())
 	}
 	for _, w := range p.wants {
 		if w.failed {
@@ -188,8 +199,11 @@ func (p *pass) worthNoting() bool {
 func (p *pass) begin() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for _, w := range p.wishes() {
+		p.want(pypi.Requirement{Name: w.Project}, true)
+	}
 	for _, r := range p.Engine.opts.Selection {
-		p.want(r)
+		p.want(r, false)
 	}
 	var others []pypi.Name
 	err := p.cat.Names(func(e pypi.ListEntry) bool { others = append(others, e.Name); return true })
@@ -206,15 +220,20 @@ func (p *pass) begin() error {
 	return err
 }
 
-// want adds a requirement; a project that was planned already is planned anew
-// where it says something new. p.mu is held.
-func (p *pass) want(r pypi.Requirement) {
+// want adds a requirement, a client's wish or the selection's; a project that
+// was planned already is planned anew where it says something new. p.mu is held.
+func (p *pass) want(r pypi.Requirement, wished bool) {
 	w := p.wants[r.Name]
 	text := plan.Text(r)
-	if w != nil && w.texts[text] {
+	if w != nil && w.texts[text] && (w.selected || wished) {
 		return
 	}
 	w = p.enqueue(r.Name)
+	w.wished = w.wished || wished
+	w.selected = w.selected || !wished
+	if w.texts[text] {
+		return
+	}
 	w.texts[text] = true
 	w.requirements = append(w.requirements, r)
 }
@@ -247,14 +266,14 @@ func (p *pass) next() func() {
 			p.active++
 			return func() { p.project(name) }
 		case len(p.files) > 0:
-			smallest := 0
+			first := 0
 			for i := range p.files {
-				if cmp.Compare(p.files[i].item.Size, p.files[smallest].item.Size) < 0 {
-					smallest = i
+				if p.files[i].before(p.files[first]) {
+					first = i
 				}
 			}
-			job := p.files[smallest]
-			p.files = slices.Delete(p.files, smallest, smallest+1)
+			job := p.files[first]
+			p.files = slices.Delete(p.files, first, first+1)
 			p.active++
 			return func() { p.file(job) }
 		case p.active == 0:
@@ -327,11 +346,8 @@ func (p *pass) removals() error {
 		case err == nil:
 		case wire.CauseOf(err) != wire.Gone:
 			p.failed(name, err)
-		case len(p.wants[name].requirements) == 0:
-			// Nobody selected it: nothing is left to be said of it.
-			if err := p.notes.edit(name, func(n *note) { *n = note{} }); err != nil {
-				p.failed(name, err)
-			}
+		case !p.wants[name].selected:
+			p.failed(name, p.forget(name))
 		}
 	}
 	after, err := p.shelf.Count()

@@ -42,6 +42,7 @@ type Status struct {
 	Syncing  bool          `json:"syncing"`
 	Progress Progress      `json:"progress,omitzero"` // of the pass that is under way
 	Last     *Summary      `json:"last,omitempty"`    // the last pass that did something
+	Wishes   []WishStatus  `json:"wishes"`            // what clients asked for in vain; fetched when the line is back
 	Problems []Problem     `json:"problems"`
 }
 
@@ -51,7 +52,7 @@ func (e *Engine) Status() (Status, error) {
 	s := Status{
 		Upstream: e.index.Address(), Selected: len(e.opts.Selection),
 		Line:     LineStatus{Up: v.Up, Since: v.Since, Cause: v.Cause, NextTry: v.Probe, Received: e.wire.Received()},
-		Problems: e.problems(),
+		Problems: e.problems(), Wishes: e.wishes(),
 	}
 	if e.opts.Budget != nil {
 		s.Budget = e.opts.Budget.Status()

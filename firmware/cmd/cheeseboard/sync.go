@@ -132,6 +132,15 @@ func statusText(s app.Status, now time.Time) string {
 	default:
 		line("sync", "not yet")
 	}
+	if w := s.Sync.Budget.Waiting; w != "" {
+		line("line", "%s, until %s", w, s.Sync.Budget.Until.Format(time.DateTime))
+	}
+	if c := s.Sync.Budget.Cap; c > 0 {
+		line("month", "%s of %s used", bytesText(s.Sync.Budget.Used), bytesText(c))
+	}
+	for _, w := range s.Sync.Wishes {
+		line("wish", "%s, asked for %s; fetched when the line is back", w.Project, ago(w.Since))
+	}
 	for _, p := range s.Sync.Problems {
 		what := string(p.Project)
 		if p.File != "" {
