@@ -336,6 +336,19 @@ func (s *Store) Held(name pypi.Name) (map[pypi.Digest]Ref, error) {
 	return held, err
 }
 
+// Stocked calls yield with each project of which something is here, in order of
+// the name, until it returns false.
+func (s *Store) Stocked(yield func(pypi.Name) bool) error {
+	var last pypi.Name
+	return s.meta.Refs("", func(r Ref, _ error) bool {
+		if r.Name == last {
+			return true
+		}
+		last = r.Name
+		return yield(r.Name)
+	})
+}
+
 // Totals is what a store holds.
 type Totals struct {
 	Projects int   `json:"projects"` // pages known

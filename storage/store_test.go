@@ -151,6 +151,10 @@ func TestLife(t *testing.T) {
 	}
 	whole(t, s, a)
 	whole(t, s, b)
+	var stocked []pypi.Name
+	if err := s.Stocked(func(n pypi.Name) bool { stocked = append(stocked, n); return true }); err != nil || len(stocked) != 2 || stocked[0] != "a" || stocked[1] != "b" {
+		t.Errorf("something is here of %v (%v)", stocked, err)
+	}
 	totals, err := s.Totals()
 	if err != nil || totals.Projects != 2 || totals.Files != 5 || totals.Bytes < 25_000 {
 		t.Errorf("totals %+v (%v)", totals, err)

@@ -59,6 +59,7 @@ type want struct {
 	texts        map[string]bool
 	wished       bool // a client's wish, or what such a wish needs
 	selected     bool // the selection, or what it needs: its files are pinned
+	queued       bool
 	looked       bool // its page was asked for in this pass
 	failed       bool
 }
@@ -205,19 +206,12 @@ func (p *pass) begin() error {
 	for _, r := range p.Engine.opts.Selection {
 		p.want(r, false)
 	}
-	var others []pypi.Name
-	err := p.cat.Names(func(e pypi.ListEntry) bool { others = append(others, e.Name); return true })
-	for _, name := range others {
-		if p.wants[name] != nil {
-			continue
-		}
-		held, herr := p.cat.Held(name)
-		if herr == nil && len(held) > 0 {
+	return p.cat.Stocked(func(name pypi.Name) bool {
+		if p.wants[name] == nil {
 			p.enqueue(name)
 		}
-		err = errors.Join(err, herr)
-	}
-	return err
+		return true
+	})
 }
 
 // want adds a requirement, a client's wish or the selection's; a project that
@@ -245,7 +239,8 @@ func (p *pass) enqueue(name pypi.Name) *want {
 		p.wants[name] = w
 		p.progress.Projects++
 	}
-	if !slices.Contains(p.projects, name) {
+	if !w.queued {
+		w.queued = true
 		p.projects = append(p.projects, name)
 		p.turn.Signal()
 	}
@@ -263,6 +258,7 @@ func (p *pass) next() func() {
 		case len(p.projects) > 0:
 			name := p.projects[0]
 			p.projects = p.projects[1:]
+			p.wants[name].queued = false
 			p.active++
 			return func() { p.project(name) }
 		case len(p.files) > 0:

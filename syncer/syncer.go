@@ -63,8 +63,8 @@ type Catalogue interface {
 	DeleteProject(pypi.Name) error
 	// Held lists what is here of a project.
 	Held(pypi.Name) (map[pypi.Digest]Item, error)
-	// Names calls yield with each project that is known.
-	Names(yield func(pypi.ListEntry) bool) error
+	// Stocked calls yield with each project of which something is here.
+	Stocked(yield func(pypi.Name) bool) error
 }
 
 // Shelf keeps files. Its methods may be called concurrently.
