@@ -2,6 +2,7 @@ package syncer
 
 import (
 	"archive/zip"
+	"container/heap"
 	"errors"
 	"fmt"
 	"io"
@@ -133,7 +134,7 @@ func (p *pass) queue(job fileJob) {
 		return
 	}
 	p.queued[job.item.Digest] = true
-	p.files = append(p.files, job)
+	heap.Push(&p.files, job)
 	p.progress.Files++
 	p.progress.Bytes += max(job.item.Size, 0)
 	p.turn.Signal()

@@ -1,6 +1,7 @@
 package syncer
 
 import (
+	"container/heap"
 	"context"
 	"encoding/json"
 	"errors"
@@ -74,13 +75,25 @@ type fileJob struct {
 	readWheel bool
 }
 
-// before tells which of two files goes first: what was asked for, then what is
-// small.
-func (j fileJob) before(k fileJob) bool {
-	if j.wished != k.wished {
-		return j.wished
+// fileQueue is a heap of files: what was asked for goes first, then what is small.
+type fileQueue []fileJob
+
+func (q fileQueue) Len() int      { return len(q) }
+func (q fileQueue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+func (q *fileQueue) Push(x any)   { *q = append(*q, x.(fileJob)) }
+
+func (q fileQueue) Less(i, j int) bool {
+	if q[i].wished != q[j].wished {
+		return q[i].wished
 	}
-	return j.item.Size < k.item.Size
+	return q[i].item.Size < q[j].item.Size
+}
+
+func (q *fileQueue) Pop() any {
+	last := len(*q) - 1
+	job := (*q)[last]
+	*q = (*q)[:last]
+	return job
 }
 
 // pass is one run over the selection. Its workers take projects first, since
@@ -96,7 +109,7 @@ type pass struct {
 	turn     *sync.Cond
 	wants    map[pypi.Name]*want
 	projects []pypi.Name
-	files    []fileJob
+	files    fileQueue
 	queued   map[pypi.Digest]bool
 	active   int
 	fatal    error
@@ -262,14 +275,7 @@ func (p *pass) next() func() {
 			p.active++
 			return func() { p.project(name) }
 		case len(p.files) > 0:
-			first := 0
-			for i := range p.files {
-				if p.files[i].before(p.files[first]) {
-					first = i
-				}
-			}
-			job := p.files[first]
-			p.files = slices.Delete(p.files, first, first+1)
+			job := heap.Pop(&p.files).(fileJob)
 			p.active++
 			return func() { p.file(job) }
 		case p.active == 0:
