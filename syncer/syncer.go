@@ -328,9 +328,7 @@ func (e *Engine) probe(ctx context.Context) {
 		v := e.Line.Verdict()
 		var due <-chan time.Time
 		if !v.Up {
-			timer := time.NewTimer(max(0, v.Probe.Sub(time.Now())))
-			defer timer.Stop()
-			due = timer.C
+			due = time.After(time.Until(v.Probe))
 		}
 		select {
 		case <-ctx.Done():
