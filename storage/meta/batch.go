@@ -105,7 +105,10 @@ func (b *batch) commit() error {
 		return err
 	}
 	b.db.written = true
-	if err := b.txn.Commit(); err != nil {
+	err := b.txn.Commit()
+	// Badger's own number may be read only while nothing is being written.
+	b.db.version.Store(max(b.db.version.Load(), b.db.db.MaxVersion()))
+	if err != nil {
 		return fmt.Errorf("commit metadata: %w", err)
 	}
 	return nil

@@ -95,6 +95,7 @@ type DB struct {
 	mu      sync.Mutex
 	written bool // something was committed since Open
 	tables  atomic.Int64
+	version atomic.Uint64
 }
 
 // Open opens the metadata in dir, which is made where it is missing. The caller
@@ -133,6 +134,7 @@ func Open(dir string, opts Options) (*DB, error) {
 	if d.dec, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxRecord)); err != nil {
 		return nil, errors.Join(err, d.db.Close())
 	}
+	d.version.Store(d.db.MaxVersion())
 	return d, nil
 }
 

@@ -29,8 +29,9 @@ func (d *DB) States(yield func(pypi.Name, []byte) bool) error {
 	})
 }
 
-// Version grows with every write.
-func (d *DB) Version() uint64 { return d.db.MaxVersion() }
+// Version grows with every write. It may lag behind a write that is under way,
+// but never runs ahead of one.
+func (d *DB) Version() uint64 { return d.version.Load() }
 
 // Value reads a small value of another part; nil where there is none.
 func (d *DB) Value(key string) ([]byte, error) { return d.value([]byte("k/" + key)) }
