@@ -5,6 +5,7 @@
 package wire
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -147,10 +148,26 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 // answer. The body must be closed; silence in it, longer than the client's stall
 // time, ends it with a *Problem of cause Stalled. Every error is a *Problem.
 func (c *Client) Get(ctx context.Context, method, address string, header http.Header) (*http.Response, error) {
+	return c.send(ctx, method, address, header, nil)
+}
+
+// Post sends a small body that asks for something and changes nothing there: it
+// is sent again where a kept connection turns out to be dead. Answer and errors
+// are as for Get.
+func (c *Client) Post(ctx context.Context, address string, header http.Header, body []byte) (*http.Response, error) {
+	header = header.Clone()
+	if header == nil {
+		header = make(http.Header)
+	}
+	header["Idempotency-Key"] = nil // tells net/http that it may be repeated; it is not sent
+	return c.send(ctx, http.MethodPost, address, header, bytes.NewReader(body))
+}
+
+func (c *Client) send(ctx context.Context, method, address string, header http.Header, body io.Reader) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	guard := &guard{cancel: cancel, stall: c.stall, spend: c.spend}
 	guard.timer = time.AfterFunc(c.stall, func() { cancel(errStalled) })
-	req, err := http.NewRequestWithContext(ctx, method, address, nil)
+	req, err := http.NewRequestWithContext(ctx, method, address, body)
 	if err != nil {
 		guard.end()
 		return nil, &Problem{Cause: Lie, URL: address, Err: err}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -97,6 +98,68 @@ func TestCauses(t *testing.T) {
 	}
 	if c.Received() == 0 {
 		t.Error("no byte was counted")
+	}
+}
+
+func TestPost(t *testing.T) {
+	release := make(chan struct{})
+	var lost atomic.Bool
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /echo", func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if r.Header.Get("Kind") == "lost" && !lost.Swap(true) {
+			panic(http.ErrAbortHandler) // as a kept connection that has died
+		}
+		if err != nil || r.ContentLength != int64(len(body)) || len(r.Header.Values("Idempotency-Key")) > 0 || r.UserAgent() != "cheeseboard" {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+		_, _ = w.Write(append([]byte(r.Header.Get("Kind")+" "), body...))
+	})
+	mux.HandleFunc("POST /moved", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "/echo", http.StatusPermanentRedirect)
+	})
+	mux.HandleFunc("POST /silent", func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		<-release
+	})
+	mux.HandleFunc("POST /halfway", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("some"))
+		_ = http.NewResponseController(w).Flush()
+		<-release
+	})
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	defer close(release)
+	c := client(t, Options{Stall: time.Second, Connect: time.Second})
+	post := func(path, kind string) (string, error) {
+		header := http.Header{"Kind": {kind}}
+		resp, err := c.Post(t.Context(), server.URL+path, header, []byte("a question"))
+		if len(header) != 1 {
+			t.Errorf("the caller's header was changed: %v", header)
+		}
+		if err != nil {
+			return "", err
+		}
+		body, err := io.ReadAll(resp.Body)
+		if resp.StatusCode != http.StatusOK {
+			t.Errorf("%s: %d", path, resp.StatusCode)
+		}
+		return string(body), errors.Join(err, resp.Body.Close())
+	}
+	for _, ask := range [][2]string{{"/echo", "text"}, {"/echo", "lost"}, {"/moved", "moved"}} {
+		if got, err := post(ask[0], ask[1]); err != nil || got != ask[1]+" a question" {
+			t.Errorf("%s: %q %v", ask, got, err)
+		}
+	}
+	if resp, err := c.Post(t.Context(), server.URL+"/echo", nil, nil); err != nil {
+		t.Error(err)
+	} else if err := resp.Body.Close(); err != nil || resp.StatusCode != http.StatusOK {
+		t.Errorf("without header and body: %d %v", resp.StatusCode, err)
+	}
+	for _, path := range []string{"/silent", "/halfway"} {
+		if _, err := post(path, ""); CauseOf(err) != Stalled {
+			t.Errorf("%s: %v", path, err)
+		}
 	}
 }
 
