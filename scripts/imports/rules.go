@@ -44,6 +44,7 @@ var mayImport = map[string][]string{
 	"firmware/cmd":             {"firmware/app"},
 	"firmware/cmd/cheeseboard": {"firmware/app", "firmware/demo"},
 	"firmware/cmd/lyingindex":  {"syncer/upstreamtest"},
+	"firmware/cmd/linebench":   {"syncer/upstreamtest"},
 	"firmware/demo":            {"firmware/app", "syncer/upstreamtest"},
 }
 
