@@ -133,33 +133,55 @@ func (in *Incoming) Commit() error {
 		}
 		in.finished, in.ref.Size = true, size
 	}
-	return in.store.record(in.ref)
+	named, err := in.store.addRef(in.ref)
+	switch {
+	case err != nil:
+		return err
+	case named:
+		return in.Settle()
+	}
+	if err := in.Close(); err != nil {
+		return err
+	}
+	return in.store.unnamed(in.ref)
 }
 
-// record is the second half of the commit protocol, for a blob that has its
-// name; recovery enters here.
-func (s *Store) record(ref Ref) error {
+// addRef is the second half of the commit protocol, for a blob that has its
+// name. It reports false when the page does not name it.
+func (s *Store) addRef(ref Ref) (named bool, err error) {
 	// COMMIT POINT: when AddRef returns, the file is part of the store. Before
 	// it, the blob's state file makes recovery come back here.
-	named, err := s.meta.AddRef(ref, func() error {
+	named, err = s.meta.AddRef(ref, func() error {
 		size, err := s.blobs.Size(ref.Digest)
 		if err == nil && size != ref.Size {
 			err = fmt.Errorf("blob %s has %d bytes, not %d", ref.Digest, size, ref.Size)
 		}
 		return err
 	})
+	return named, full(err)
+}
+
+// record is what Commit does after the bytes are whole, for blobs that nobody
+// is writing; recovery enters here.
+func (s *Store) record(ref Ref) error {
+	named, err := s.addRef(ref)
 	if err != nil {
-		return full(err)
+		return err
 	}
 	if !named {
-		// Settled last, and after the removal is durable: a cut comes here again.
-		err := s.discard(ref.Digest)
-		if err == nil {
-			err = s.blobs.Settle(ref.Digest)
-		}
-		return errors.Join(fmt.Errorf("record %s of %s: %w", ref.Filename, ref.Name, ErrNotNamed), err)
+		return s.unnamed(ref)
 	}
 	return s.blobs.Settle(ref.Digest)
+}
+
+// unnamed removes a blob that the page does not name, and gives ErrNotNamed.
+func (s *Store) unnamed(ref Ref) error {
+	// Settled last, and after the removal is durable: a cut comes here again.
+	err := s.discard(ref.Digest)
+	if err == nil {
+		err = s.blobs.Settle(ref.Digest)
+	}
+	return errors.Join(fmt.Errorf("record %s of %s: %w", ref.Filename, ref.Name, ErrNotNamed), err)
 }
 
 // adopt records bytes that are here already, after hashing them.

@@ -423,7 +423,7 @@ func orphan(t *testing.T, s *Store, b []byte, ref Ref) {
 	if _, err := p.Finish(); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.blobs.Settle(p.Digest()); err != nil {
+	if err := p.Settle(); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -138,10 +138,16 @@ func (d *Dir) Size(digest pypi.Digest) (int64, error) {
 	return info.Size(), nil
 }
 
-// Remove takes a finished blob away; one that is not there is no error. The
-// caller has made durable beforehand that nothing names it. The removal is
-// durable after SyncRemoved.
+// Remove takes a finished blob away; one that is not there is no error. One that
+// a writer has finished and not yet settled stays: it is about to be recorded.
+// The caller has made durable beforehand that nothing names the blob. The removal
+// is durable after SyncRemoved.
 func (d *Dir) Remove(digest pypi.Digest) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.open[digest] {
+		return nil
+	}
 	return d.disk.Remove(d.path(digest))
 }
 

@@ -95,14 +95,21 @@ func TestFinish(t *testing.T) {
 	if err := follow.Close(); err != nil {
 		t.Error(err)
 	}
-	if _, err := d.Begin(digest, 1, nil); !errors.Is(err, ErrExists) {
-		t.Errorf("begin of a whole blob gives %v, want ErrExists", err)
+	if _, err := d.Begin(digest, 1, nil); !errors.Is(err, ErrBusy) {
+		t.Errorf("begin of a blob that is not recorded gives %v, want ErrBusy", err)
 	}
+	if err := errors.Join(d.Remove(digest), d.Settle(digest)); err != nil {
+		t.Error(err)
+	}
+	check(t, d, digest, data) // it is about to be recorded
 	if u, err := d.Unsettled(time.Time{}); err != nil || len(u) != 1 || u[0].Digest != digest || string(u[0].Note) != "note" {
 		t.Errorf("unsettled %v (%v)", u, err)
 	}
-	if err := d.Settle(digest); err != nil {
+	if err := p.Settle(); err != nil {
 		t.Fatal(err)
+	}
+	if _, err := d.Begin(digest, 1, nil); !errors.Is(err, ErrExists) {
+		t.Errorf("begin of a whole blob gives %v, want ErrExists", err)
 	}
 	if u, err := d.Unsettled(time.Time{}); err != nil || len(u) != 0 {
 		t.Errorf("unsettled after settling: %v (%v)", u, err)
@@ -247,7 +254,7 @@ func TestEveryStepFails(t *testing.T) {
 				}
 			}
 			if _, err := p.Finish(); err == nil {
-				_ = d.Settle(digest) // fails in one of the rounds
+				_ = p.Settle() // fails in one of the rounds
 			}
 		}()
 		if hit == "" {

@@ -302,10 +302,11 @@ func (p *Partial) Reset() error {
 func (p *Partial) Follow() (*os.File, error) { return os.Open(p.dir.partPath(p.digest)) }
 
 // Finish checks length and digest and gives the blob its final name. On nil the
-// blob is durable, and its state file waits for Settle. A *MismatchError means
-// that the bytes were wrong; they lie in the quarantine and the next Begin
-// starts from zero. Either way the partial is closed, except after other errors:
-// then Finish may be called again, and Close keeps what is here.
+// blob is durable, and its state file waits for Settle; until then, or until
+// Close, the digest stays this writer's, and nothing removes the blob. A
+// *MismatchError means that the bytes were wrong; they lie in the quarantine, the
+// partial is closed, and the next Begin starts from zero. After other errors
+// Finish may be called again, and Close keeps what is here.
 func (p *Partial) Finish() (int64, error) {
 	if p.file == nil {
 		return 0, fmt.Errorf("finish blob %s: %w", p.digest, fs.ErrClosed)
@@ -327,7 +328,13 @@ func (p *Partial) Finish() (int64, error) {
 	if err := p.publish(); err != nil {
 		return 0, fmt.Errorf("finish blob %s: %w", p.digest, err)
 	}
-	return p.offset, p.release()
+	return p.offset, p.closeFile()
+}
+
+// Settle says that the finished blob is recorded: its state file goes, and the
+// digest is no longer this writer's.
+func (p *Partial) Settle() error {
+	return errors.Join(p.release(), p.dir.Settle(p.digest))
 }
 
 func (p *Partial) publish() error {
@@ -363,13 +370,11 @@ func (p *Partial) syncState() error {
 	return errors.Join(p.dir.disk.Sync(f), f.Close())
 }
 
-// Close keeps what has arrived for the next Begin and makes it durable.
+// Close keeps what has arrived for the next Begin and makes it durable. After
+// Finish it only gives the digest free.
 func (p *Partial) Close() error {
-	if p.file == nil {
-		return nil
-	}
 	var err error
-	if p.failed == nil {
+	if p.file != nil && p.failed == nil {
 		err = p.Sync()
 	}
 	return errors.Join(err, p.release())
@@ -378,7 +383,7 @@ func (p *Partial) Close() error {
 // Discard closes the partial and removes it.
 func (p *Partial) Discard() error {
 	if p.file == nil {
-		return nil
+		return p.release()
 	}
 	return errors.Join(
 		p.dir.disk.Remove(p.dir.partPath(p.digest)),
@@ -386,6 +391,7 @@ func (p *Partial) Discard() error {
 		p.release())
 }
 
+// release gives up the claim and closes the file.
 func (p *Partial) release() error {
 	if p.claimed {
 		p.claimed = false
@@ -393,6 +399,10 @@ func (p *Partial) release() error {
 		delete(p.dir.open, p.digest)
 		p.dir.mu.Unlock()
 	}
+	return p.closeFile()
+}
+
+func (p *Partial) closeFile() error {
 	if p.file == nil {
 		return nil
 	}

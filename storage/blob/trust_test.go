@@ -260,6 +260,9 @@ func TestOpenPartialKeepsItsState(t *testing.T) {
 	if _, err := p.Finish(); err != nil {
 		t.Fatal(err)
 	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
 	if err := d.Forget(digest); err != nil {
 		t.Error(err)
 	}
@@ -366,6 +369,9 @@ func TestRemovalIsSynced(t *testing.T) {
 	p := begin(t, d, digest, 1000)
 	write(t, p, data)
 	if _, err := p.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Settle(); err != nil {
 		t.Fatal(err)
 	}
 	steps = nil
