@@ -44,7 +44,10 @@ its clients ask for. Settings come from cheeseboard.toml in the current folder
 		Args:          noArguments,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		RunE:          func(c *cobra.Command, _ []string) error { return serve(c, f) },
+
+		SuggestionsMinimumDistance: 2, // letters that may be wrong
+
+		RunE: func(c *cobra.Command, _ []string) error { return serve(c, f) },
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
@@ -64,8 +67,11 @@ func noArguments(c *cobra.Command, args []string) error {
 		return nil
 	}
 	text := fmt.Sprintf("%s takes no argument %q", c.CommandPath(), args[0])
-	if names := c.SuggestionsFor(args[0]); c.Parent() == nil && len(names) > 0 {
-		text = fmt.Sprintf("there is no command %q; did you mean %s?", args[0], names[0])
+	if c.HasSubCommands() {
+		text = fmt.Sprintf("there is no command %q", args[0])
+		if names := c.SuggestionsFor(args[0]); len(names) > 0 {
+			text += fmt.Sprintf("; did you mean %s?", names[0])
+		}
 	}
 	return usageError{fmt.Errorf("%s; see %s --help", text, c.CommandPath())}
 }
