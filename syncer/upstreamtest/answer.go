@@ -41,6 +41,9 @@ func (s *Server) answer(r *http.Request, about subject, lies []claimed) *reply {
 // represent finds what a request is about: either its content, or an answer that
 // has none.
 func (s *Server) represent(r *http.Request, about subject, lies []claimed) (*content, *reply) {
+	if about.kind == kindFeed && s.belongsHere(r, about) {
+		return s.feed(r, about.call, lies)
+	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return nil, plain(http.StatusMethodNotAllowed)
 	}

@@ -26,7 +26,7 @@ func TestCatalogueReadsItself(t *testing.T) {
 		if err != nil || lie.Name != text {
 			t.Errorf("ParseLie(%q) = %q, %v", text, lie.Name, err)
 		}
-		if lie.page == nil && lie.content == nil && lie.reply == nil {
+		if lie.page == nil && lie.feed == nil && lie.content == nil && lie.reply == nil {
 			t.Errorf("%s bends nothing", text)
 		}
 		wrong := name
@@ -58,6 +58,7 @@ func TestTargets(t *testing.T) {
 		{"file:whey-tools", wheel + ".metadata", false}, {"metadata:whey-tools", wheel + ".metadata", true},
 		{"metadata:Whey.Tools-*.whl", wheel + ".metadata", true}, {"metadata", wheel, false},
 		{"file:big-cheese", "/packages/a/b/c/big-cheese-1.0.tar.gz", true},
+		{"feed", "/pypi", true}, {"feed:*", "/pypi/", true}, {"feed", "/pypi/x", false}, {"feed:list_*", "/pypi", false},
 		{"path:/simple/*/", "/simple/feta/", true}, {"path:/simple/*", "/simple/a/b", false},
 	} {
 		target, err := ParseTarget(c.target)

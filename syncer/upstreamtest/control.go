@@ -51,9 +51,12 @@ func (s *Server) Control() http.Handler {
 	return mux
 }
 
-// String is one line: method, path, range, status, bytes of body, lies.
+// String is one line: method, path, call, range, status, bytes of body, lies.
 func (q Request) String() string {
 	line := fmt.Sprintf("%s %s", q.Method, q.Path)
+	if q.Call != "" {
+		line += " " + q.Call
+	}
 	if q.Range != "" {
 		line += " " + q.Range
 	}

@@ -15,6 +15,9 @@
 // while it is served, Server serves an Index, a Lie bends its answers, and
 // Requests say what was asked and what was sent.
 //
-// The package renders JSON and HTML by itself and does not use the codecs of
+// The change feed (XML-RPC at /pypi) tells the history of the Index; OnFeed is
+// its target.
+//
+// The package renders JSON, HTML and XML by itself and does not use the codecs of
 // storage/pypi, so that a test against it checks those codecs too.
 package upstreamtest

@@ -14,6 +14,8 @@ import (
 // PyPI's serials skip as well.
 const serialStep = 3
 
+const firstSerial = 20_000_000
+
 // Index is a set of projects that can change while it is served. All methods
 // may be called concurrently. Each change adds to the serial and is seen by the
 // next request as a whole. The index has a clock of its own, one hour per
@@ -24,6 +26,7 @@ type Index struct {
 	now      time.Time
 	projects map[pypi.Name][]state // every state that each project was in; the last one holds
 	byPath   map[string]*file      // what can be downloaded now
+	journal  []event               // what the change feed tells, by serial
 }
 
 // state is one project at one serial. It never changes.
@@ -41,7 +44,7 @@ type state struct {
 // NewIndex makes an index without projects.
 func NewIndex() *Index {
 	return &Index{
-		serial:   20_000_000,
+		serial:   firstSerial,
 		now:      time.Date(2024, 1, 1, 0, 0, 0, 123456000, time.UTC),
 		projects: make(map[pypi.Name][]state),
 		byPath:   make(map[string]*file),
@@ -81,22 +84,27 @@ func (x *Index) AddFile(project, filename string, content []byte, facts Facts) e
 	if err != nil {
 		return fmt.Errorf("add file to %s: %w", name, err)
 	}
+	var events []event
 	s, ok := x.current(name)
 	if !ok {
 		s = state{name: name, display: project}
+		events = append(events, event{action: "create"})
 	}
 	if s.find(filename) >= 0 {
 		return fmt.Errorf("add %s: %s has that file already", filename, name)
 	}
+	if !slices.Contains(s.versions, f.version) {
+		events = append(events, event{version: f.version, action: "new release"})
+	}
 	s.files = append(slices.Clone(s.files), f)
-	x.commit(s)
+	x.commit(s, append(events, event{version: f.version, action: addAction(filename)})...)
 	return nil
 }
 
 // ReplaceFile puts other bytes under a name that is there, as PyPI would never
 // do but other indexes do. URL, digests and upload time change with them.
 func (x *Index) ReplaceFile(project, filename string, content []byte, facts Facts) error {
-	return x.change(project, filename, func(*file) (*file, error) {
+	return x.change(project, filename, []string{"remove file " + filename, addAction(filename)}, func(*file) (*file, error) {
 		return newFile(filename, content, facts, x.now)
 	})
 }
@@ -112,13 +120,13 @@ func (x *Index) AddProject(project string) error {
 	if _, ok := x.current(name); ok {
 		return fmt.Errorf("add project %s: it is there already", name)
 	}
-	x.commit(state{name: name, display: project})
+	x.commit(state{name: name, display: project}, event{action: "create"})
 	return nil
 }
 
 // Yank marks a file as yanked (PEP 592); the reason may be empty.
 func (x *Index) Yank(project, filename, reason string) error {
-	return x.change(project, filename, func(f *file) (*file, error) {
+	return x.change(project, filename, []string{"yank release"}, func(f *file) (*file, error) {
 		f.yanked, f.yankReason = true, reason
 		return f, nil
 	})
@@ -126,23 +134,25 @@ func (x *Index) Yank(project, filename, reason string) error {
 
 // Unyank takes the mark off again.
 func (x *Index) Unyank(project, filename string) error {
-	return x.change(project, filename, func(f *file) (*file, error) {
+	return x.change(project, filename, []string{"unyank release"}, func(f *file) (*file, error) {
 		f.yanked, f.yankReason = false, ""
 		return f, nil
 	})
 }
 
 // SetProvenance states the URL of a file's attestations (PEP 740); "" for none.
+// The change feed does not tell of it.
 func (x *Index) SetProvenance(project, filename, url string) error {
-	return x.change(project, filename, func(f *file) (*file, error) {
+	return x.change(project, filename, nil, func(f *file) (*file, error) {
 		f.provenance = url
 		return f, nil
 	})
 }
 
 // SetUploadTime changes what the index states as a file's upload time (PEP 700).
+// The change feed does not tell of it.
 func (x *Index) SetUploadTime(project, filename string, t time.Time) error {
-	return x.change(project, filename, func(f *file) (*file, error) {
+	return x.change(project, filename, nil, func(f *file) (*file, error) {
 		f.uploaded = t.UTC()
 		return f, nil
 	})
@@ -150,19 +160,33 @@ func (x *Index) SetUploadTime(project, filename string, t time.Time) error {
 
 // RemoveFile takes a file off its page; its URL answers 404 from then on.
 func (x *Index) RemoveFile(project, filename string) error {
-	return x.change(project, filename, func(*file) (*file, error) { return nil, nil })
+	return x.change(project, filename, []string{"remove file " + filename}, func(*file) (*file, error) { return nil, nil })
 }
 
 // RemoveProject takes a project away: its page answers 404, and the root list
 // does not name it.
 func (x *Index) RemoveProject(project string) error {
-	return x.alter(project, func(s *state) { s.files, s.gone = nil, true })
+	return x.alter(project, func(s *state) (action string) {
+		s.files, s.gone = nil, true
+		return "remove project"
+	})
 }
 
 // SetStatus sets a project's status (PEP 792). A quarantined project offers no
 // files and is not in the root list, but keeps its files for when it is cleared.
+// The change feed tells of quarantine only, as PyPI's does.
 func (x *Index) SetStatus(project, status, reason string) error {
-	return x.alter(project, func(s *state) { s.status = pypi.Status{State: status, Reason: reason} })
+	return x.alter(project, func(s *state) (action string) {
+		was := s.status.State
+		s.status = pypi.Status{State: status, Reason: reason}
+		switch pypi.StatusQuarantined {
+		case was:
+			return "project quarantine cleared"
+		case status:
+			return "project quarantined"
+		}
+		return ""
+	})
 }
 
 // Serial is the highest serial: that of the last change.
@@ -232,7 +256,8 @@ func (x *Index) findFile(filename string) *file {
 }
 
 // change replaces one file by what edit makes of a copy of it; nil removes it.
-func (x *Index) change(project, filename string, edit func(*file) (*file, error)) error {
+// The actions are what the feed tells of it.
+func (x *Index) change(project, filename string, actions []string, edit func(*file) (*file, error)) error {
 	name, err := pypi.ParseName(project)
 	if err != nil {
 		return fmt.Errorf("change %s: %w", filename, err)
@@ -249,6 +274,10 @@ func (x *Index) change(project, filename string, edit func(*file) (*file, error)
 	if err != nil {
 		return fmt.Errorf("change %s: %w", filename, err)
 	}
+	var events []event
+	for _, action := range actions {
+		events = append(events, event{version: s.files[i].version, action: action})
+	}
 	delete(x.byPath, s.files[i].path)
 	s.files = slices.Clone(s.files)
 	if edited == nil {
@@ -256,12 +285,12 @@ func (x *Index) change(project, filename string, edit func(*file) (*file, error)
 	} else {
 		s.files[i] = edited
 	}
-	x.commit(s)
+	x.commit(s, events...)
 	return nil
 }
 
-// alter changes one project as a whole.
-func (x *Index) alter(project string, edit func(*state)) error {
+// alter changes one project as a whole; edit returns what the feed tells of it.
+func (x *Index) alter(project string, edit func(*state) (action string)) error {
 	name, err := pypi.ParseName(project)
 	if err != nil {
 		return fmt.Errorf("change project: %w", err)
@@ -275,8 +304,11 @@ func (x *Index) alter(project string, edit func(*state)) error {
 	for _, f := range s.files {
 		delete(x.byPath, f.path)
 	}
-	edit(&s)
-	x.commit(s)
+	var events []event
+	if action := edit(&s); action != "" {
+		events = append(events, event{action: action})
+	}
+	x.commit(s, events...)
 	return nil
 }
 
@@ -289,10 +321,15 @@ func (x *Index) current(name pypi.Name) (state, bool) {
 	return history[len(history)-1], true
 }
 
-// commit makes s the state that holds, under the next serial.
-func (x *Index) commit(s state) {
+// commit makes s the state that holds, under the next serial, which is that of
+// the last event; those before it have serials of their own.
+func (x *Index) commit(s state, events ...event) {
 	x.serial += serialStep
 	x.now = x.now.Add(time.Hour + 7*time.Microsecond)
+	for i, e := range events {
+		e.name, e.at, e.serial = s.display, x.now, x.serial-int64(len(events)-1-i)
+		x.journal = append(x.journal, e)
+	}
 	s.serial, s.modified = x.serial, x.now
 	s.versions = nil
 	for _, f := range s.files {

@@ -15,8 +15,9 @@ type Lie struct {
 	Name string
 
 	late    bool                        // it takes effect while the answer is sent
-	applies func(*http.Request) bool    // nil for every GET and HEAD
+	applies func(*http.Request) bool    // nil for every request
 	page    func(*page, *Index)         // bends what a page says
+	feed    func(*feedAnswer)           // bends what the change feed says
 	content func(*content, int)         // bends the representation; the int counts the tellings from 1
 	reply   func(*reply, *http.Request) // bends the answer as it goes over the wire
 }
@@ -188,3 +189,8 @@ func (t claimed) bend(a *reply, r *http.Request) {
 func hasRange(r *http.Request) bool { return r.Header.Get("Range") != "" }
 
 func isGet(r *http.Request) bool { return r.Method == http.MethodGet }
+
+func isPost(r *http.Request) bool { return r.Method == http.MethodPost }
+
+// hasBody tells whether the answer has a body that a lie can be about.
+func hasBody(r *http.Request) bool { return isGet(r) || isPost(r) }

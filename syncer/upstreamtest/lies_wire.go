@@ -10,7 +10,7 @@ import (
 
 // CutAfter ends the connection by FIN after n bytes of each body.
 func CutAfter(n int64) Lie {
-	return Lie{Name: fmt.Sprintf("cut:%d", n), late: true, applies: isGet, reply: func(a *reply, _ *http.Request) {
+	return Lie{Name: fmt.Sprintf("cut:%d", n), late: true, applies: hasBody, reply: func(a *reply, _ *http.Request) {
 		a.cutAt, a.reset = n, false
 	}}
 }
@@ -18,7 +18,7 @@ func CutAfter(n int64) Lie {
 // ResetAfter ends the connection by RST after n bytes of each body. What the
 // client has not read by then may be lost to it.
 func ResetAfter(n int64) Lie {
-	return Lie{Name: fmt.Sprintf("reset:%d", n), late: true, applies: isGet, reply: func(a *reply, _ *http.Request) {
+	return Lie{Name: fmt.Sprintf("reset:%d", n), late: true, applies: hasBody, reply: func(a *reply, _ *http.Request) {
 		a.cutAt, a.reset = n, true
 	}}
 }
@@ -26,7 +26,7 @@ func ResetAfter(n int64) Lie {
 // CutConnectionAfter ends every connection by FIN once it has carried n bytes of
 // bodies, over however many requests.
 func CutConnectionAfter(n int64) Lie {
-	return Lie{Name: fmt.Sprintf("cut-connection:%d", n), late: true, applies: isGet, reply: func(a *reply, _ *http.Request) {
+	return Lie{Name: fmt.Sprintf("cut-connection:%d", n), late: true, applies: hasBody, reply: func(a *reply, _ *http.Request) {
 		a.cutAt, a.reset, a.cutPerLine = n, false, true
 	}}
 }
@@ -39,7 +39,7 @@ func HangUp() Lie {
 // StallAfter sends n bytes of the body and then nothing, until Release or until
 // either side closes.
 func StallAfter(n int64) Lie {
-	return Lie{Name: fmt.Sprintf("stall:%d", n), late: true, applies: isGet, reply: func(a *reply, _ *http.Request) { a.stallAt = n }}
+	return Lie{Name: fmt.Sprintf("stall:%d", n), late: true, applies: hasBody, reply: func(a *reply, _ *http.Request) { a.stallAt = n }}
 }
 
 // NeverAnswer takes the request and sends nothing, until Release or until either
@@ -51,7 +51,7 @@ func NeverAnswer() Lie {
 // Endless goes on after the end of the body, with zeros and without a
 // Content-Length, until the client has enough.
 func Endless() Lie {
-	return Lie{Name: "endless", applies: isGet, reply: func(a *reply, _ *http.Request) {
+	return Lie{Name: "endless", applies: hasBody, reply: func(a *reply, _ *http.Request) {
 		if a.body == nil {
 			a.body = bytes.NewReader(nil)
 		}
@@ -63,7 +63,7 @@ func Endless() Lie {
 // EndAfter sends n bytes and then ends as if that were all: no Content-Length,
 // the connection closes.
 func EndAfter(n int64) Lie {
-	return Lie{Name: fmt.Sprintf("end:%d", n), applies: isGet, reply: func(a *reply, _ *http.Request) {
+	return Lie{Name: fmt.Sprintf("end:%d", n), applies: hasBody, reply: func(a *reply, _ *http.Request) {
 		if a.body != nil {
 			a.body = io.LimitReader(a.body, n)
 		}
@@ -73,7 +73,7 @@ func EndAfter(n int64) Lie {
 
 // EndChunkedAfter is EndAfter with a chunked body that ends in good order.
 func EndChunkedAfter(n int64) Lie {
-	return Lie{Name: fmt.Sprintf("end-chunked:%d", n), applies: isGet, reply: func(a *reply, _ *http.Request) {
+	return Lie{Name: fmt.Sprintf("end-chunked:%d", n), applies: hasBody, reply: func(a *reply, _ *http.Request) {
 		if a.body != nil {
 			a.body = io.LimitReader(a.body, n)
 		}
@@ -84,7 +84,7 @@ func EndChunkedAfter(n int64) Lie {
 // WithoutLength leaves Content-Length out; the end of the body is the end of the
 // connection.
 func WithoutLength() Lie {
-	return Lie{Name: "no-length", applies: isGet, reply: func(a *reply, _ *http.Request) { a.unframe(framedByClose) }}
+	return Lie{Name: "no-length", applies: hasBody, reply: func(a *reply, _ *http.Request) { a.unframe(framedByClose) }}
 }
 
 // Status answers with a status and a short text. retryAfter is the Retry-After

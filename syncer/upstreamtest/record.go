@@ -20,6 +20,7 @@ type Request struct {
 	IfNoneMatch     string
 	IfModifiedSince string
 	UserAgent       string
+	Call            string // to the feed: "changelog_since_serial 20000003"
 
 	Status int      // 0 as long as no header was sent
 	Body   int64    // bytes of body that were handed to the connection
@@ -73,6 +74,15 @@ func (q Requests) Ranges() []string {
 	return out
 }
 
+// Calls are the calls to the feed, "" for a request that is none.
+func (q Requests) Calls() []string {
+	var out []string
+	for _, r := range q {
+		out = append(out, r.Call)
+	}
+	return out
+}
+
 // Paths are the paths that were asked for.
 func (q Requests) Paths() []string {
 	var out []string
@@ -105,7 +115,7 @@ func (k *record) begin(r *http.Request, s subject) *Request {
 		Accept: r.Header.Get("Accept"), AcceptEncoding: r.Header.Get("Accept-Encoding"),
 		Range: r.Header.Get("Range"), IfRange: r.Header.Get("If-Range"),
 		IfNoneMatch: r.Header.Get("If-None-Match"), IfModifiedSince: r.Header.Get("If-Modified-Since"),
-		UserAgent: r.Header.Get("User-Agent"), subject: s,
+		UserAgent: r.Header.Get("User-Agent"), Call: s.call.String(), subject: s,
 	}
 	k.update(func() { k.requests = append(k.requests, entry) })
 	return entry

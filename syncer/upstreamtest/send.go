@@ -15,6 +15,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.handling.Done()
 	about := subjectOf(r.URL.Path)
+	if about.kind == kindFeed {
+		about.call = readCall(r)
+		about.project = about.call.method
+	}
 	entry := s.record.begin(r, about)
 	defer s.record.update(func() { entry.Done = true })
 	if !s.held(r) {

@@ -20,6 +20,7 @@ type Dialect struct {
 	NoMetadata   bool // no FILE.metadata and nothing about it on the pages
 	NoRanges     bool // Range is ignored
 	NoGzip       bool
+	NoFeed       bool // no XML-RPC at /pypi
 	RelativeURLs bool // file URLs are relative to the page
 }
 

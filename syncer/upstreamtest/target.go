@@ -14,13 +14,15 @@ const (
 	kindPage     kind = "page"     // a project page
 	kindFile     kind = "file"     // a distribution
 	kindMetadata kind = "metadata" // FILE.metadata
+	kindFeed     kind = "feed"     // XML-RPC
 	kindOther    kind = "other"    // nothing that the index has
 )
 
 // subject is what one request is about.
 type subject struct {
 	kind     kind
-	project  string // normal form; of a file, the project that its name states
+	project  string // normal form; of a file, the project that its name states; of the feed, the method
+	call     feedCall
 	filename string // of a file and of its metadata, without ".metadata"
 	path     string
 }
@@ -45,14 +47,17 @@ func OnFile(pattern string) Target { return Target{kindFile, pattern, false} }
 // OnMetadata means FILE.metadata, by FILE's name or by project.
 func OnMetadata(pattern string) Target { return Target{kindMetadata, pattern, false} }
 
+// OnFeed means calls to the change feed, by the method.
+func OnFeed(method string) Target { return Target{kindFeed, method, false} }
+
 // OnPath means whatever has a path that matches; "*" does not match a slash.
 func OnPath(pattern string) Target { return Target{"", pattern, true} }
 
 // OnAll means every request.
 func OnAll() Target { return Target{"", "*", false} }
 
-// ParseTarget reads "root", "all", "page:GLOB", "file:GLOB", "metadata:GLOB" and
-// "path:GLOB".
+// ParseTarget reads "root", "all", "page:GLOB", "file:GLOB", "metadata:GLOB",
+// "feed:GLOB" and "path:GLOB".
 func ParseTarget(s string) (Target, error) {
 	what, pattern, given := strings.Cut(s, ":")
 	if !given {
@@ -72,10 +77,12 @@ func ParseTarget(s string) (Target, error) {
 		return OnFile(pattern), nil
 	case "metadata":
 		return OnMetadata(pattern), nil
+	case "feed":
+		return OnFeed(pattern), nil
 	case "path":
 		return OnPath(pattern), nil
 	}
-	return Target{}, fmt.Errorf("parse target %q: want root, all, or page, file, metadata, path with a colon and a pattern", s)
+	return Target{}, fmt.Errorf("parse target %q: want root, all, or page, file, metadata, feed, path with a colon and a pattern", s)
 }
 
 // String is the form that ParseTarget reads.
@@ -114,6 +121,8 @@ func subjectOf(urlPath string) subject {
 	switch {
 	case isSimple && rest == "":
 		s.kind = kindRoot
+	case urlPath == "/pypi", urlPath == "/pypi/":
+		s.kind = kindFeed
 	case isSimple && strings.Count(rest, "/") == 1 && strings.HasSuffix(rest, "/"):
 		s.kind, s.project = kindPage, strings.TrimSuffix(rest, "/")
 	case strings.HasPrefix(urlPath, "/packages/"):
