@@ -46,6 +46,9 @@ type Progress struct {
 	Bytes        int64    `json:"bytes"` // of files, as far as their sizes are stated
 	BytesDone    int64    `json:"bytes_done"`
 	Current      []string `json:"current"` // what is being worked at
+
+	Rate      float64       `json:"rate,omitempty"`         // bytes per second over the line lately; 0: not measured yet
+	Remaining time.Duration `json:"remaining_ns,omitempty"` // at that rate, for the files that are known so far; 0: not known
 }
 
 // ErrPassing: a pass is under way already.
@@ -112,6 +115,8 @@ type pass struct {
 	files    fileQueue
 	queued   map[pypi.Digest]bool
 	active   int
+	allowed  int     // how many may be active: what the line carries
+	rate     float64 // bytes per second that came in lately; 0: not measured yet
 	fatal    error
 	deferred map[pypi.Name]int
 	summary  Summary
@@ -164,13 +169,7 @@ func (p *pass) run() (Summary, error) {
 	if err := p.begin(); err != nil {
 		return p.summary, err
 	}
-	wake := context.AfterFunc(p.ctx, func() { p.mu.Lock(); p.turn.Broadcast(); p.mu.Unlock() })
-	defer wake()
-	var workers sync.WaitGroup
-	for range p.Engine.opts.Connections {
-		workers.Go(p.worker)
-	}
-	workers.Wait()
+	p.work()
 	err := p.fatal
 	if err == nil && p.ctx.Err() != nil {
 		err = &wire.Problem{Cause: wire.Canceled, Err: p.ctx.Err()}
@@ -193,6 +192,51 @@ func (p *pass) run() (Summary, error) {
 		}
 	}
 	return p.summary, err
+}
+
+// work runs the workers until nothing is left to do.
+func (p *pass) work() {
+	wake := context.AfterFunc(p.ctx, func() { p.mu.Lock(); p.turn.Broadcast(); p.mu.Unlock() })
+	defer wake()
+	pace := &budget.Pace{Max: p.Engine.opts.Connections}
+	p.allowed = pace.Connections()
+	done := make(chan struct{})
+	var measuring, workers sync.WaitGroup
+	measuring.Go(func() { p.measure(pace, done) })
+	for range p.Engine.opts.Connections {
+		workers.Go(p.worker)
+	}
+	workers.Wait()
+	close(done)
+	measuring.Wait()
+}
+
+// measureEvery is the time over which the line is measured.
+const measureEvery = 3 * time.Second
+
+// measure watches what comes in, and lets as many workers work as the line
+// carries.
+func (p *pass) measure(pace *budget.Pace, done <-chan struct{}) {
+	ticker := time.NewTicker(measureEvery)
+	defer ticker.Stop()
+	before, at := p.wire.Received(), time.Now()
+	for {
+		select {
+		case <-done:
+			return
+		case <-ticker.C:
+		}
+		now, received := time.Now(), p.wire.Received()
+		rate := float64(received-before) / now.Sub(at).Seconds()
+		before, at = received, now
+		p.mu.Lock()
+		p.rate = rate
+		if p.active >= p.allowed { // else it was not the line that held it up
+			p.allowed = pace.Measured(rate)
+			p.turn.Broadcast()
+		}
+		p.mu.Unlock()
+	}
 }
 
 // class is for whom the pass is: a person who asked for it waits for it.
@@ -268,6 +312,8 @@ func (p *pass) next() func() {
 		switch {
 		case p.ctx.Err() != nil || p.fatal != nil:
 			return nil
+		case p.active >= p.allowed:
+			// The line carries no more.
 		case len(p.projects) > 0:
 			name := p.projects[0]
 			p.projects = p.projects[1:]

@@ -105,6 +105,7 @@ func (e *Engine) WaitPass(ctx context.Context) {
 func (p *pass) snapshot() Progress {
 	p.mu.Lock()
 	s := p.progress
+	s.Rate = p.rate
 	for label := range p.current {
 		s.Current = append(s.Current, label)
 	}
@@ -121,6 +122,9 @@ func (p *pass) snapshot() Progress {
 			s.BytesDone += d.offset
 		}
 		d.mu.Unlock()
+	}
+	if left := s.Bytes - s.BytesDone; left > 0 && s.Rate >= 1 {
+		s.Remaining = time.Duration(float64(left) / s.Rate * float64(time.Second)).Round(time.Second)
 	}
 	return s
 }

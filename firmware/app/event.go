@@ -18,6 +18,9 @@ type Event struct {
 	Kind     string                  `json:"kind,omitempty"`  // of the error, for the other end of the socket
 }
 
+// SyncProgress is how far a sync is.
+type SyncProgress = syncer.Progress
+
 // SyncOptions are those of the command.
 type SyncOptions struct {
 	AcceptRemovals bool `json:"accept_removals"`

@@ -48,7 +48,7 @@ func (c *console) event(e app.Event) {
 	switch {
 	case e.Sync != nil:
 		p := e.Sync
-		c.progress("sync: "+progressText(p.ProjectsDone, p.Projects, p.FilesDone, p.Files, p.BytesDone, p.Bytes), p.BytesDone, p.Bytes)
+		c.progress("sync: "+progressText(*p), p.BytesDone, p.Bytes)
 	case e.Verify != nil:
 		p := e.Verify
 		c.progress(fmt.Sprintf("verify: %s, %d blobs hashed, %d faults", p.Phase, p.Blobs, p.Findings), p.Done, p.Total)

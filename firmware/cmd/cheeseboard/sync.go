@@ -123,7 +123,7 @@ func statusText(s app.Status, now time.Time) string {
 	}
 	switch p := s.Sync.Progress; {
 	case s.Sync.Syncing:
-		line("sync", "under way: %s", progressText(p.ProjectsDone, p.Projects, p.FilesDone, p.Files, p.BytesDone, p.Bytes))
+		line("sync", "under way: %s", progressText(p))
 	case s.Sync.Last != nil:
 		l := s.Sync.Last
 		line("sync", "%s: %d projects, %d files brought in (%s), %d projects not complete", ago(l.Started), l.Projects, l.Files, bytesText(l.Bytes), l.Failed)
@@ -155,6 +155,14 @@ func statusText(s app.Status, now time.Time) string {
 	return b.String()
 }
 
-func progressText(projectsDone, projects, filesDone, files int, bytesDone, bytes int64) string {
-	return fmt.Sprintf("%d of %d projects, %d of %d files, %s of %s", projectsDone, projects, filesDone, files, bytesText(bytesDone), bytesText(bytes))
+// progressText says how far a sync is, and what it will still cost.
+func progressText(p app.SyncProgress) string {
+	s := fmt.Sprintf("%d of %d projects, %d of %d files, %s of %s", p.ProjectsDone, p.Projects, p.FilesDone, p.Files, bytesText(p.BytesDone), bytesText(p.Bytes))
+	if p.Rate >= 1 {
+		s += fmt.Sprintf(", %s/s", bytesText(int64(p.Rate)))
+	}
+	if p.Remaining > 0 {
+		s += fmt.Sprintf(", about %s to go", p.Remaining)
+	}
+	return s
 }
