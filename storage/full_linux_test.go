@@ -188,7 +188,11 @@ func TestCloseOnAFullDisk(t *testing.T) {
 // TestPagesFillTheDisk stores and replaces pages until there is no room, while
 // Badger merges tables in the background: it stops in time, by itself.
 func TestPagesFillTheDisk(t *testing.T) {
-	disk := smallDisk(t, 128)
+	megabytes := 128
+	if testing.Short() {
+		megabytes = 80
+	}
+	disk := smallDisk(t, megabytes)
 	dir := filepath.Join(disk, "data")
 	s := open(t, dir, Options{})
 	least := int64(1 << 62)
