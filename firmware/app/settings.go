@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"cheeseboard/firmware/config"
+	"cheeseboard/storage/durable"
 )
 
 // Config is what a box is opened with.
@@ -21,6 +22,12 @@ func DefaultConfig() Config { return config.Default() }
 // RenderConfig prints a configuration as a file with comments; a password in it
 // is left out.
 func RenderConfig(c Config) []byte { return config.Render(c.Redacted()) }
+
+// WriteConfig writes a configuration to a file, whole or not at all. A password
+// in it is written too: the file is for its owner only.
+func WriteConfig(path string, c Config) error {
+	return (&durable.Disk{}).WriteFile(path, config.Render(c), 0o600)
+}
 
 // NewLog makes the log that a configuration asks for, on standard error.
 func NewLog(c Config) *slog.Logger {

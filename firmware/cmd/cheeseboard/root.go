@@ -54,9 +54,9 @@ its clients ask for. Settings come from cheeseboard.toml in the current folder
 	})
 	p := root.PersistentFlags()
 	p.StringVar(&f.config, "config", "", "the configuration file (default: cheeseboard.toml, if it is here)")
-	p.StringVar(&f.data, "data", "", "the data folder (data)")
-	p.StringVar(&f.listen, "listen", "", "the address to listen on (serve.listen)")
-	p.StringVar(&f.level, "log-level", "", "debug, info, warn or error (log.level)")
+	p.StringVar(&f.data, "data", "", "the data folder (the setting data: cheeseboard-data in the current folder)")
+	p.StringVar(&f.listen, "listen", "", "the address to listen on (the setting serve.listen)")
+	p.StringVar(&f.level, "log-level", "", "debug, info, warn or error (the setting log.level)")
 	p.StringArrayVar(&f.set, "set", nil, "any setting, as `key=value`; may be repeated")
 	root.AddCommand(serveCommand(f), syncCommand(f), statusCommand(f), verifyCommand(f), configCommand(f), versionCommand(), demoCommand())
 	return root
@@ -103,17 +103,24 @@ func (f *flags) start(quiet bool) (app.Config, *slog.Logger, error) {
 }
 
 func configCommand(f *flags) *cobra.Command {
-	return &cobra.Command{
+	output := ""
+	c := &cobra.Command{
 		Use: "config", Short: "Print the settings in force, with comments, as a file that can be edited", Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			settings, err := f.settings()
 			if err != nil {
 				return err
 			}
+			if output != "" {
+				return app.WriteConfig(output, settings)
+			}
 			_, err = c.OutOrStdout().Write(app.RenderConfig(settings))
 			return err
 		},
 	}
+	// A shell empties a file before the program can read it.
+	c.Flags().StringVarP(&output, "output", "o", "", "write to this file, which may be the one that is read")
+	return c
 }
 
 func versionCommand() *cobra.Command {
