@@ -23,7 +23,7 @@ const maxFile = 256 << 10
 func Load(path string) (Config, error) {
 	data, err := readFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return Default(), fmt.Errorf("%w; write one with \"cheeseboard config > %s\", or name the file that you mean", err, path)
+		return Default(), fmt.Errorf("%w; write one with \"cheeseboard config --output %s\", or name the file that you mean", err, path)
 	}
 	if err != nil {
 		return Default(), err

@@ -26,7 +26,7 @@ func TestLoad(t *testing.T) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		t.Fatalf("a missing file: %v", err)
 	}
-	if want := `write one with "cheeseboard config > ` + missing + `"`; !strings.Contains(err.Error(), want) {
+	if want := `write one with "cheeseboard config --output ` + missing + `"`; !strings.Contains(err.Error(), want) {
 		t.Errorf("a missing file: %v\nwant: …%s…", err, want)
 	}
 	got, err := LoadOptional(missing)
