@@ -187,6 +187,8 @@ func (d *download) attempt(ctx context.Context) (done bool, err error) {
 		return d.receive(resp, 0)
 	case resp.StatusCode == http.StatusOK:
 		return d.receiveWhole(resp, offset)
+	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable && t.Size() < 0 && resp.Header.Get("Content-Range") == fmt.Sprintf("bytes */%d", offset):
+		return true, nil // it was whole already, which nobody could know; the digest decides
 	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable && offset > 0:
 		// It has fewer bytes than we hold: ours or theirs are wrong. Start again.
 		d.noRange = true
