@@ -231,6 +231,28 @@ func TestReconcile(t *testing.T) {
 	}
 }
 
+// TestReconcileKeepsMetadata: a file that is here keeps the metadata that is here.
+func TestReconcileKeepsMetadata(t *testing.T) {
+	with := func(letter string) *pypi.Project {
+		return &pypi.Project{Name: "a", Files: []pypi.File{file("a-1.0.tar.gz", func(f *pypi.File) {
+			f.CoreMetadata = pypi.CoreMetadata{Available: true, Hashes: pypi.Hashes{{Algorithm: "sha256", Hex: strings.Repeat(letter, 64)}}}
+		})}}
+	}
+	ours, _ := with("a").Files[0].CoreMetadata.Hashes.SHA256()
+	for _, c := range []struct {
+		here      bool
+		want      string
+		conflicts int
+	}{{true, "a", 1}, {false, "b", 0}} {
+		held := func(d pypi.Digest) bool { return d != ours || c.here }
+		got := Reconcile(with("a"), with("b"), held, true)
+		digest, _ := got.Page.Files[0].CoreMetadata.Hashes.SHA256()
+		if digest.String() != strings.Repeat(c.want, 64) || len(got.Conflicts) != c.conflicts {
+			t.Errorf("metadata here %t: the page names %s, conflicts %v", c.here, digest, got.Conflicts)
+		}
+	}
+}
+
 func TestAllowed(t *testing.T) {
 	for _, c := range []struct {
 		held, removed int

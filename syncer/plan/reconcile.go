@@ -52,6 +52,16 @@ func Reconcile(old, fresh *pypi.Project, held func(pypi.Digest) bool, remove boo
 					Reason:   fmt.Sprintf("the upstream now states the sha256 %s for a file that is here with %s; ours is kept", orNone(d), digest),
 				})
 				page.Files[i] = f
+				continue
+			}
+			// The same file has the same metadata.
+			ours, ok := f.CoreMetadata.Hashes.SHA256()
+			if theirs, stated := page.Files[i].CoreMetadata.Hashes.SHA256(); ok && stated && ours != theirs && held(ours) {
+				change.Conflicts = append(change.Conflicts, pypi.Refusal{
+					Filename: f.Filename,
+					Reason:   fmt.Sprintf("the upstream now states the sha256 %s for its metadata, which is here with %s; ours is kept", theirs, ours),
+				})
+				page.Files[i].CoreMetadata = f.CoreMetadata
 			}
 		}
 	}
