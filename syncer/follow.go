@@ -36,6 +36,8 @@ func (p *pass) project(name pypi.Name) {
 		removed, err := p.refresh(name, keepAll, p.class()).wait(p.ctx)
 		if wire.CauseOf(err) == wire.Gone && !pin {
 			err = p.forget(name)
+		} else if err != nil && !ours(err) {
+			err = errors.Join(err, p.blame(name, err))
 		}
 		p.failed(name, err)
 		if removed > 0 {
@@ -57,6 +59,16 @@ func (p *pass) project(name pypi.Name) {
 		p.failed(name, err)
 	}
 	p.failed(name, p.choose(page, chosen, pin, wished))
+}
+
+// blame sees to it that a failure is noted: the look may have been a client's,
+// which notes nothing of a project that is not known.
+func (p *pass) blame(name pypi.Name, err error) error {
+	return p.notes.edit(name, func(n *note) {
+		if n.Page == nil {
+			n.fail("", err, p.now(), p.Engine.opts.FirstRetry, p.Engine.opts.Interval)
+		}
+	})
 }
 
 // forget ends what was remembered of a project that is not there (any more) and
