@@ -26,6 +26,7 @@ var errVoid = errors.New("the bytes that were sent so far were wrong")
 type download struct {
 	item Item
 	url  string
+	most int64       // bytes that are taken where the index states no length
 	wish atomic.Bool // somebody waits for it
 
 	alive   chan struct{} // closed when the upstream has answered at all, or at the end
@@ -62,7 +63,7 @@ func (e *Engine) download(item Item, address string, class budget.Class) *downlo
 		return d
 	}
 	d := &download{
-		item: item, url: address,
+		item: item, url: address, most: e.most(item),
 		alive: make(chan struct{}), started: make(chan struct{}), done: make(chan struct{}), changed: make(chan struct{}),
 	}
 	d.wish.Store(class == budget.Person)
@@ -136,7 +137,9 @@ func (e *Engine) bring(d *download) error {
 		case errors.Is(err, ErrCorrupt) && attempt == 0:
 			e.log.Warn("wrong bytes were set aside, fetching once more", "project", d.item.Name, "filename", d.item.Filename, "reason", err)
 			d.void()
-		case errors.Is(err, ErrCorrupt), errors.Is(err, ErrNotNamed):
+		case errors.Is(err, ErrCorrupt):
+			return &wire.Problem{Cause: wire.Lie, URL: d.url, Err: err}
+		case errors.Is(err, ErrNotNamed):
 			return err
 		default:
 			return errors.Join(err, in.Close())
@@ -223,11 +226,26 @@ type tracked struct {
 }
 
 func (t *tracked) Write(b []byte) (int, error) {
+	if t.Size() < 0 && int64(len(b)) > t.d.most-t.Offset() {
+		err := &wire.Problem{Cause: wire.Lie, URL: t.d.url, Err: fmt.Errorf("there is no end to what it sends: %d MB and more", t.d.most>>20)}
+		return 0, errors.Join(err, t.Reset()) // these are no bytes to go on from
+	}
 	n, err := t.Incoming.Write(b)
 	if n > 0 {
 		t.d.update(func() { t.d.offset = t.Offset(); t.d.begin() })
 	}
 	return n, err
+}
+
+// most bounds what an upstream may send for an item of unknown length.
+func (e *Engine) most(item Item) int64 {
+	switch {
+	case item.Metadata:
+		return maxMetadata
+	case e.opts.Policy.MaxFileSize > 0:
+		return e.opts.Policy.MaxFileSize
+	}
+	return pypi.MaxFileSize
 }
 
 func (t *tracked) Reset() error {
