@@ -106,8 +106,12 @@ func (e *Engine) offer(name pypi.Name, generation uint64, all bool, bad []string
 	files := page.Files[:0]
 	for _, f := range page.Files {
 		item, ok := fileItem(name, &f)
-		if _, here := held[item.Digest]; !ok || !here && !all {
+		here, is := held[item.Digest]
+		if !ok || !is && !all {
 			continue
+		}
+		if is {
+			f.Size = here.Size // counted, not told
 		}
 		if m, ok := metadataItem(name, &f); !ok || slices.Contains(bad, f.Filename) {
 			f.CoreMetadata = pypi.CoreMetadata{}
