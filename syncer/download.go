@@ -8,9 +8,11 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"cheeseboard/storage/pypi"
 	"cheeseboard/syncer/budget"
+	"cheeseboard/syncer/link"
 	"cheeseboard/syncer/wire"
 )
 
@@ -125,8 +127,13 @@ func (e *Engine) bring(d *download) error {
 			e.silent.Store(false)
 			d.update(d.live)
 		}
+		began, received := time.Now(), e.wire.Received()
 		err = files.Fetch(budget.With(e.ctx, d), d.url, &tracked{in, d})
-		e.met(err)
+		met := link.Of(e.index.Address(), d.url, err)
+		if err == nil && !e.held() {
+			met.Rate = link.RateOf(e.wire.Received()-received, time.Since(began))
+		}
+		e.met(met)
 		if err != nil {
 			return errors.Join(err, in.Close())
 		}
@@ -146,6 +153,9 @@ func (e *Engine) bring(d *download) error {
 		}
 	}
 }
+
+// held tells whether the budget holds the line to a rate: then its speed is ours.
+func (e *Engine) held() bool { return e.opts.Budget != nil && e.opts.Budget.Status().Rate > 0 }
 
 // noteFile notes how a download ended, where people and the next pass see it.
 func (e *Engine) noteFile(item Item, err error) {

@@ -11,6 +11,7 @@ import (
 
 	"cheeseboard/storage/pypi"
 	"cheeseboard/syncer/budget"
+	"cheeseboard/syncer/link"
 	"cheeseboard/syncer/wire"
 )
 
@@ -195,9 +196,7 @@ func (e *Engine) feelPulse(ctx context.Context) bool {
 	if p == nil {
 		p = &refresh{alive: make(chan struct{}), done: make(chan struct{})}
 		started := e.start(func() {
-			err := e.index.Probe(e.ctx)
-			e.met(err)
-			p.err = err
+			e.met(e.Prober.Ask(e.ctx))
 			e.mu.Lock()
 			e.pulsing = nil
 			e.mu.Unlock()
@@ -231,6 +230,7 @@ func (e *Engine) await(ctx context.Context, r *refresh, known bool) (over bool) 
 		return waitFor(ctx, r.done, wait)
 	}
 	if !e.silent.Swap(true) {
+		e.Line.Met(link.LateFrom(e.index.Address()))
 		// Whoever answers first ends the silence.
 		e.mu.Lock()
 		e.start(func() {

@@ -9,6 +9,7 @@ import (
 
 	"cheeseboard/storage/pypi"
 	"cheeseboard/syncer/budget"
+	"cheeseboard/syncer/link"
 	"cheeseboard/syncer/plan"
 	"cheeseboard/syncer/upstream"
 	"cheeseboard/syncer/wire"
@@ -96,8 +97,12 @@ func (e *Engine) look(name pypi.Name, mode removals, class budget.Class, alive f
 	if err := e.admit(class); err != nil {
 		return 0, err
 	}
-	answer, err := e.index.Project(budget.With(e.ctx, class), name, validators, alive)
-	e.met(err)
+	began, took := time.Now(), time.Duration(0)
+	answered := func() { took = time.Since(began); alive() }
+	answer, err := e.index.Project(budget.With(e.ctx, class), name, validators, answered)
+	met := link.Of(e.index.Address(), e.index.Address(), err)
+	met.Answered = took
+	e.met(met)
 	if ours(err) {
 		return 0, err
 	}

@@ -130,7 +130,8 @@ type Engine struct {
 	log   *slog.Logger
 	now   func() time.Time
 
-	Line *link.Line
+	Line   *link.Line
+	Prober *link.Prober
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -170,6 +171,7 @@ func New(index *upstream.Index, client *wire.Client, cat Catalogue, shelf Shelf,
 		opts: opts, index: index, wire: client, cat: cat, shelf: shelf,
 		notes: &notebook{store: notes}, log: opts.Log, now: opts.Now,
 		Line:      &link.Line{},
+		Prober:    link.NewProber(index.Address(), client),
 		refreshes: make(map[pypi.Name]*refresh),
 		checked:   make(map[pypi.Name]time.Time),
 		downloads: make(map[pypi.Digest]*download),
@@ -181,7 +183,7 @@ func New(index *upstream.Index, client *wire.Client, cat Catalogue, shelf Shelf,
 	e.files = &fetch.Fetcher{
 		Client: client, MaxPause: opts.MaxPause,
 		Attempt: func(address string, offset int64, err error) {
-			e.met(err)
+			e.met(link.Of(index.Address(), address, err))
 			e.log.Debug("download interrupted, going on", "url", address, "offset", offset, "reason", err)
 		},
 	}
@@ -240,28 +242,16 @@ func (e *Engine) start(fn func()) bool {
 	return true
 }
 
-// met tells the judge of the line how a request ended.
-func (e *Engine) met(err error) {
-	switch wire.CauseOf(err) {
-	case wire.Unreachable, wire.Stalled, wire.Certificate:
-		e.Line.Failed(err.Error())
-	case wire.Canceled, wire.Budget:
-	case "":
-		if err == nil {
-			e.heard()
-		}
-	default:
-		e.heard() // somebody is there
+// met tells the judge of the line what a request or a probe met, and notes a sign
+// of life.
+func (e *Engine) met(o link.Observation) {
+	e.Line.Met(o)
+	if o.Alive() {
+		e.silent.Store(false)
+		e.mu.Lock()
+		e.contact = e.now()
+		e.mu.Unlock()
 	}
-}
-
-// heard notes a sign of life.
-func (e *Engine) heard() {
-	e.silent.Store(false)
-	e.Line.Worked()
-	e.mu.Lock()
-	e.contact = e.now()
-	e.mu.Unlock()
 }
 
 // Run makes passes on schedule, probes a line that is down, and returns when ctx
@@ -321,26 +311,32 @@ func (e *Engine) nextPass() time.Duration {
 	return max(next.Sub(now), time.Second)
 }
 
-// probe asks a line that is down for a sign of life, until ctx ends.
+// probe looks at a line that is in trouble whenever that is due, until ctx ends.
 func (e *Engine) probe(ctx context.Context) {
+	last := e.Line.Verdict()
 	for {
 		changed := e.Line.Changed()
 		v := e.Line.Verdict()
+		switch {
+		case last.Up && !v.Up:
+			e.log.Warn("the line is down", "state", v.State, "cause", v.Cause, "reason", v.Detail)
+		case !last.Up && v.Up:
+			e.log.Info("the line is back", "was down since", last.Since.Format(time.RFC3339), "state", last.State)
+			e.Poke()
+		case !v.Up && v.State != last.State:
+			e.log.Info("the line is down for another reason", "state", v.State, "cause", v.Cause, "reason", v.Detail)
+		}
+		last = v
 		var due <-chan time.Time
-		if !v.Up {
+		if !v.Probe.IsZero() {
 			due = time.After(time.Until(v.Probe))
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-changed:
-			if v.Up || !e.Line.Up() {
-				continue
-			}
-			e.log.Info("the line is back", "was down since", v.Since.Format(time.RFC3339))
-			e.Poke()
 		case <-due:
-			e.met(e.index.Probe(ctx))
+			e.Prober.Round(ctx, v, e.met)
 		}
 	}
 }

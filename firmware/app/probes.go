@@ -7,6 +7,7 @@ import (
 
 	"cheeseboard/firmware/health"
 	"cheeseboard/storage/durable"
+	"cheeseboard/syncer/link"
 )
 
 // addProbes puts what there is to know so far on the board.
@@ -44,13 +45,14 @@ func (a *App) probeSpace() health.Finding {
 
 func (a *App) probeUpstream() health.Finding {
 	v := a.Engine.Line.Verdict()
-	if v.Up {
-		return health.Finding{Summary: "the upstream can be reached"}
+	f := health.Finding{Summary: v.Sentence(time.Now()), Action: v.Action()}
+	switch {
+	case v.State == link.ClockWrong:
+		f.Severity = health.Attention
+	case !v.Up:
+		f.Severity = health.Reduced
 	}
-	return health.Finding{
-		Severity: health.Reduced, Action: "look at the cable and the router",
-		Summary: fmt.Sprintf("the upstream cannot be reached since %s (%s); what is here is served", v.Since.Format(time.TimeOnly), v.Cause),
-	}
+	return f
 }
 
 // healthz answers 200 as long as the box serves what it has.
