@@ -89,6 +89,9 @@ func (v *verifier) blob(digest pypi.Digest) error {
 	seen, err := v.hash(digest)
 	var unreadable *fs.PathError
 	f := Finding{Fault: FaultDigest, What: digest.String()}
+	if err != nil || seen.digest != digest {
+		f.Project, f.What = v.owner(digest)
+	}
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return nil // removed since it was listed; a reference to it would have been found
@@ -99,7 +102,7 @@ func (v *verifier) blob(digest pypi.Digest) error {
 	case err != nil:
 		return err
 	case seen.digest != digest:
-		f.Detail = "the bytes have the digest " + seen.digest.String()
+		f.Detail = fmt.Sprintf("the bytes of %s have the digest %s", digest, seen.digest)
 		v.found(f, func() error { return v.setAside(digest, seen.info) })
 		return nil
 	}
@@ -120,6 +123,26 @@ func (v *verifier) blob(digest pypi.Digest) error {
 		return nil
 	}
 	return v.settleOrphans()
+}
+
+// owner names the first project that has a reference to a blob, and its file;
+// without one, no project and the digest.
+func (v *verifier) owner(digest pypi.Digest) (project, what string) {
+	names, err := v.meta.Holders(digest)
+	for _, name := range names {
+		if ref, here, refErr := v.meta.Ref(name, digest); err == nil && refErr == nil && here {
+			return string(name), called(ref)
+		}
+	}
+	return "", digest.String()
+}
+
+// called is how a finding names a file.
+func called(r Ref) string {
+	if r.Metadata {
+		return r.Filename + ".metadata"
+	}
+	return r.Filename
 }
 
 // referenced tells whether a blob has references, each of them from both sides.

@@ -142,7 +142,7 @@ func (v *verifier) judge(name pypi.Name, digest pypi.Digest) (f Finding, err err
 	if err == nil && !here {
 		return f, nil // dropped since the walk began
 	}
-	f = Finding{What: r.Filename, Project: string(name), Detail: digest.String()}
+	f = Finding{What: called(r), Project: string(name), Detail: digest.String()}
 	if err != nil {
 		if f.What = digest.String(); errors.Is(err, ErrDamaged) {
 			f.Fault, f.Detail, err = FaultReference, err.Error(), nil
