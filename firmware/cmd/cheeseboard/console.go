@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -53,14 +54,14 @@ func (c *console) event(e app.Event) {
 		p := e.Verify
 		c.progress(fmt.Sprintf("verify: %s, %d blobs hashed, %d faults", p.Phase, p.Blobs, p.Findings), p.Done, p.Total)
 	case e.Problem != nil:
-		c.print("%s %s: %s\n", e.Problem.Project, e.Problem.File, e.Problem.Reason)
+		c.print("%s: %s\n", words(string(e.Problem.Project), e.Problem.File), e.Problem.Reason)
 	case e.Finding != nil:
 		f := e.Finding
 		mended := ""
 		if f.Repaired {
 			mended = " (repaired)"
 		}
-		c.print("%s: %s %s: %s%s\n", f.Fault, f.Project, f.What, f.Detail, mended)
+		c.print("%s: %s: %s%s\n", f.Fault, words(f.Project, f.What), f.Detail, mended)
 	case e.Synced != nil:
 		s := e.Synced
 		c.print("sync: %d projects looked at, %d files brought in (%s; %s over the line) in %s, %d removed, %d projects not complete\n",
@@ -73,6 +74,14 @@ func (c *console) event(e app.Event) {
 		}
 		c.print("verify: %d blobs, %s hashed, %d faults, %d of them not repaired (%s)\n", v.Blobs, bytesText(v.Bytes), v.Findings, v.Unmended, how)
 	}
+}
+
+// words joins two names with a space, where both are there and differ.
+func words(a, b string) string {
+	if a == b {
+		return a
+	}
+	return strings.TrimSpace(a + " " + b)
 }
 
 // progress draws the bar anew, or writes a line now and then.
