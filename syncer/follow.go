@@ -33,7 +33,7 @@ func (p *pass) project(name pypi.Name) {
 	}
 	p.mu.Unlock()
 	if look && p.shouldLook(name) {
-		removed, err := p.refresh(name, keepAll, p.class()).wait(p.ctx)
+		removed, err := p.refresh(name, forPass, p.class()).wait(p.ctx)
 		if wire.CauseOf(err) == wire.Gone && !pin {
 			err = p.forget(name)
 		} else if err != nil && !ours(err) {

@@ -167,7 +167,7 @@ func (e *Engine) freshen(ctx context.Context, name pypi.Name) (trusted bool, err
 	if err != nil {
 		return false, err
 	}
-	r := e.refresh(name, guardAnswer, budget.Person)
+	r := e.refresh(name, forClient, budget.Person)
 	if over := e.await(ctx, r, known); !over {
 		return false, errPending
 	}

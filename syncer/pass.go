@@ -392,10 +392,10 @@ func (p *pass) removals() error {
 		_, err := p.refresh(name, followAll, p.class()).wait(p.ctx)
 		switch {
 		case err == nil:
-		case wire.CauseOf(err) != wire.Gone:
-			p.failed(name, err)
-		case !p.wants[name].selected:
+		case wire.CauseOf(err) == wire.Gone && !p.wants[name].selected:
 			p.failed(name, p.forget(name))
+		default:
+			p.failed(name, err)
 		}
 	}
 	after, err := p.shelf.Count()

@@ -28,9 +28,11 @@ type refresh struct {
 type removals int
 
 const (
-	guardAnswer removals = iota // follow, unless this one answer takes too much
-	keepAll                     // keep them, and say how many there are
-	followAll                   // follow: the guard was asked before
+	// Whoever asks, they are kept: an upstream that takes everything away, one
+	// answer at a time, must not get past the guard, which counts in passes.
+	forClient removals = iota
+	forPass
+	followAll // follow: the guard was asked before
 )
 
 // refresh asks the upstream for a page, or joins whoever is asking.
@@ -111,7 +113,7 @@ func (e *Engine) look(name pypi.Name, mode removals, class budget.Class, alive f
 	} else if err == nil {
 		removed, err = e.take(name, n, mode, answer)
 	}
-	if mode == guardAnswer && !known && err != nil {
+	if mode == forClient && !known && err != nil {
 		return removed, err // a client's mistyped name is no trouble of ours
 	}
 	if noteErr := e.notePage(name, err); noteErr != nil {
@@ -160,22 +162,12 @@ func (e *Engine) take(name pypi.Name, n note, mode removals, answer *upstream.An
 		return 0, err
 	}
 	isHeld := func(d pypi.Digest) bool { _, ok := held[d]; return ok }
-	change := plan.Reconcile(old, answer.Project, isHeld, mode != keepAll)
-	if mode == guardAnswer && len(change.Removed) > 0 {
-		allowed, err := e.allowed(len(change.Removed))
-		if err != nil {
-			return 0, err
-		}
-		if !allowed {
-			mode = keepAll
-			change = plan.Reconcile(old, answer.Project, isHeld, false)
-		}
-	}
+	change := plan.Reconcile(old, answer.Project, isHeld, mode == followAll)
 	if err := e.cat.PutProject(change.Page); err != nil {
 		return 0, err
 	}
 	kept := 0
-	if mode == keepAll {
+	if mode != followAll {
 		kept = len(change.Removed)
 	} else if len(change.Removed) > 0 {
 		e.log.Info("followed the upstream in removing files", "project", name, "files", change.Removed)
@@ -210,32 +202,21 @@ func (e *Engine) gone(name pypi.Name, mode removals, cause error) (removed int, 
 			files++
 		}
 	}
-	remove := files == 0 || mode == followAll
-	if !remove && mode == guardAnswer {
-		if remove, err = e.allowed(files); err != nil {
-			return 0, err
-		}
-	}
-	if !remove {
+	if files > 0 && mode != followAll {
 		return files, e.notes.edit(name, func(n *note) { n.HeldBack = files })
 	}
 	_, known, err := e.cat.Project(name)
-	if known || err != nil {
-		if err := e.cat.DeleteProject(name); err != nil {
-			return 0, err
-		}
-		e.log.Info("followed the upstream in removing a project", "project", name, "files", files)
+	if !known && err == nil {
+		return 0, cause
 	}
+	if err := e.cat.DeleteProject(name); err != nil {
+		return 0, err
+	}
+	e.log.Info("followed the upstream in removing a project", "project", name, "files", files)
 	if err := e.notes.edit(name, func(n *note) { *n = note{} }); err != nil {
 		return 0, err
 	}
 	return 0, cause
-}
-
-// allowed asks the guard about one answer.
-func (e *Engine) allowed(removed int) (bool, error) {
-	held, err := e.shelf.Count()
-	return err == nil && plan.Allowed(held, removed, e.opts.RemovalGuard), err
 }
 
 func asProblem(err error, p **wire.Problem) bool { return errors.As(err, p) }

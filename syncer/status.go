@@ -159,8 +159,9 @@ func (e *Engine) problems() []Problem {
 }
 
 func heldBackReason(n int) string {
-	if n == 1 {
-		return "the upstream no longer lists 1 file that is here; it is kept until cheeseboard sync --accept-removals"
+	files, are := "1 file that is", "it is"
+	if n != 1 {
+		files, are = strconv.Itoa(n)+" files that are", "they are"
 	}
-	return "the upstream no longer lists " + strconv.Itoa(n) + " files that are here; they are kept until cheeseboard sync --accept-removals"
+	return "the upstream no longer lists " + files + " here; " + are + " kept until the next sync, or, where that would remove too much, until cheeseboard sync --accept-removals"
 }
