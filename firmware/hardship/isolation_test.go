@@ -1,0 +1,85 @@
+package hardship
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"cheeseboard/firmware/app"
+	"cheeseboard/syncer/upstreamtest"
+)
+
+// village is an index of small projects "hut-0" to "hut-n".
+func village(t testing.TB, n int) (*upstreamtest.Index, []string) {
+	t.Helper()
+	index := upstreamtest.NewIndex()
+	var projects []string
+	for i := range n {
+		name := fmt.Sprintf("hut-%d", i)
+		_, err := index.AddWheel(upstreamtest.Wheel{Name: name, Version: "1.0", Payload: 1000 * i})
+		must(t, err)
+		projects = append(projects, name)
+	}
+	return index, projects
+}
+
+// TestOneBadProject: of sixty projects one can never be had. The others arrive,
+// in bounded time; the status names the one, why, and when it is tried again.
+func TestOneBadProject(t *testing.T) {
+	const bad = "hut-30"
+	wheel := "hut_30-1.0-py3-none-any.whl"
+	for _, c := range []struct {
+		name   string
+		target upstreamtest.Target
+		lie    upstreamtest.Lie
+		file   string // that the status names; "" for the page
+		cause  string
+	}{
+		{"500", upstreamtest.OnPage(bad), upstreamtest.Status(500, ""), "", "broken"},
+		{"silence", upstreamtest.OnPage(bad), upstreamtest.NeverAnswer(), "", "stalled"},
+		{"garbage", upstreamtest.OnPage(bad), upstreamtest.Garbage(), "", "lie"},
+		{"hangs up", upstreamtest.OnPage(bad), upstreamtest.HangUp(), "", "cut"},
+		{"a file that stalls", upstreamtest.OnFile(bad), upstreamtest.NeverAnswer(), wheel, "stalled"},
+		{"a file of wrong bytes", upstreamtest.OnFile(bad), upstreamtest.FlipByte(100), wheel, "lie"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if testing.Short() && c.file != "" {
+				t.Skip("it takes the downloader's patience")
+			}
+			index, projects := village(t, 60)
+			up := upstream(t, index)
+			up.Tell(c.target, c.lie, 0)
+			settings := settings(t, up, projects...)
+			settings.Sync.Connections = 4
+			b := open(t, settings)
+			begun := time.Now()
+			summary, err := b.sync()
+			if !errors.Is(err, app.ErrIncomplete) || summary.Failed != 1 || summary.Projects != 60 {
+				t.Errorf("the sync has ended with %+v, %v", summary, err)
+			}
+			// Silence costs the stall time-out for each of six tries, and pauses.
+			if took := time.Since(begun); took > 45*time.Second {
+				t.Errorf("it took %v", took)
+			}
+			for _, project := range projects {
+				_, here := b.holdings(project)[strings.ReplaceAll(project, "-", "_")+"-1.0-py3-none-any.whl"]
+				if here != (project != bad) {
+					t.Errorf("%s: here is %t", project, here)
+				}
+			}
+			all := b.problems()
+			if len(all) != 1 || all[0].Project != bad || all[0].File != c.file || string(all[0].Cause) != c.cause ||
+				all[0].Reason == "" || !all[0].NextTry.After(begun) {
+				t.Errorf("the status names\n%s", all)
+			}
+			b.sound()
+			up.Truth()
+			b.synced()
+			if left := b.problems(); len(left) > 0 || len(b.holdings(bad)) != 2 {
+				t.Errorf("after the upstream mended it, %v is here, and problems are left:\n%s", b.holdings(bad), left)
+			}
+		})
+	}
+}
