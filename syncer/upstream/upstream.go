@@ -103,7 +103,7 @@ func (x *Index) Project(ctx context.Context, name pypi.Name, v Validators, heade
 	if err != nil {
 		return nil, problem(address, err)
 	}
-	a := &Answer{Validators: Validators{ETag: resp.Header.Get("ETag"), LastModified: resp.Header.Get("Last-Modified")}}
+	a := &Answer{Validators: Validators{ETag: validator(resp, "ETag"), LastModified: validator(resp, "Last-Modified")}}
 	if a.Project, a.Refused, err = decode(resp, body, name); err != nil {
 		return nil, problem(address, err)
 	}
@@ -113,6 +113,16 @@ func (x *Index) Project(ctx context.Context, name pypi.Name, v Validators, heade
 	return a, nil
 }
 
+// validator reads a header that is to be kept and sent back. One that is long, or
+// that could not be sent, is as good as none.
+func validator(resp *http.Response, key string) string {
+	value := resp.Header.Get(key)
+	if len(value) > 512 || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return ""
+	}
+	return value
+}
+
 // decode reads the page in the form that the upstream says it has.
 func decode(resp *http.Response, body []byte, name pypi.Name) (*pypi.Project, []pypi.Refusal, error) {
 	form, ok := pypi.FormOf(resp.Header.Get("Content-Type"))
@@ -120,10 +130,24 @@ func decode(resp *http.Response, body []byte, name pypi.Name) (*pypi.Project, []
 	switch {
 	case ok && form.IsJSON(), !ok && isPlainJSON(resp):
 		return pypi.DecodeProjectJSON(body, name, base)
+	case ok && !leadsTo(base, name):
+		return nil, nil, fmt.Errorf("%w: the request for %s was redirected to %s", pypi.ErrWrongProject, name, base.Redacted())
 	case ok:
 		return pypi.DecodeProjectHTML(body, name, base)
 	}
 	return nil, nil, fmt.Errorf("%w: it has the type %.100q", pypi.ErrNotIndex, resp.Header.Get("Content-Type"))
+}
+
+// leadsTo tells whether an address may be that of a project's page. An HTML page
+// does not state its project, and some indexes redirect what they do not know to
+// their root list or to another project: that would delete files.
+func leadsTo(u *url.URL, name pypi.Name) bool {
+	for part := range strings.SplitSeq(u.Path, "/") {
+		if n, err := pypi.ParseName(part); err == nil && n == name {
+			return true
+		}
+	}
+	return false
 }
 
 // isPlainJSON takes application/json too, which some mirrors of static files say.
@@ -173,7 +197,7 @@ func problem(address string, err error) error {
 	switch {
 	case errors.As(err, &p):
 		return p
-	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, pypi.ErrTruncated):
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, pypi.ErrTruncated):
 		return &wire.Problem{Cause: wire.Cut, URL: address, Err: err}
 	}
 	return &wire.Problem{Cause: wire.Lie, URL: address, Err: err}

@@ -103,6 +103,8 @@ func NewClient(o Options) (*Client, error) {
 			IdleConnTimeout:       60 * time.Second,
 			DisableCompression:    true, // what is compressed is unpacked where its size is watched
 			ExpectContinueTimeout: time.Second,
+
+			MaxResponseHeaderBytes: 256 << 10,
 		},
 		CheckRedirect: checkRedirect,
 	}
