@@ -90,6 +90,10 @@ func (p *pass) shouldLook(name pypi.Name) bool {
 		return false
 	}
 	n, err := p.notes.get(name)
+	if err == nil && p.unchanged(name, n) {
+		p.confirm(name)
+		return false
+	}
 	return p.opts.Now || err != nil || due(n.Page, p.now())
 }
 

@@ -3,7 +3,6 @@ package syncer
 import (
 	"container/heap"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -107,6 +106,7 @@ type pass struct {
 	ctx  context.Context
 	opts SyncOptions
 	over chan struct{} // closed at the end
+	told news          // by the upstream's change feed
 
 	mu       sync.Mutex
 	turn     *sync.Cond
@@ -169,8 +169,13 @@ func (p *pass) run() (Summary, error) {
 	if err := p.begin(); err != nil {
 		return p.summary, err
 	}
+	var err error
+	if p.told, err = p.readFeed(); err != nil {
+		return p.summary, err
+	}
+	p.expect(p.told)
 	p.work()
-	err := p.fatal
+	err = p.fatal
 	if err == nil && p.ctx.Err() != nil {
 		err = &wire.Problem{Cause: wire.Canceled, Err: p.ctx.Err()}
 	}
@@ -186,12 +191,24 @@ func (p *pass) run() (Summary, error) {
 	p.summary.Received = p.wire.Received() - received
 	p.summary.Took = time.Since(begun)
 	p.summary.Complete = err == nil
-	if raw, jsonErr := json.Marshal(p.summary); jsonErr == nil && p.worthNoting() {
-		if noteErr := p.notes.store.SetNote("", raw); noteErr != nil {
-			err = errors.Join(err, noteErr)
-		}
+	return p.summary, errors.Join(err, p.remember())
+}
+
+// remember notes what the pass did, and how far the feed has been followed: what
+// failed is noted with each project and does not hold the rest up.
+func (p *pass) remember() error {
+	through := p.fatal == nil && p.ctx.Err() == nil && p.told.last > 0
+	if !through && !p.worthNoting() {
+		return nil
 	}
-	return p.summary, err
+	return p.notes.editOwn(func(n *ownNote) {
+		if p.worthNoting() {
+			n.Last = &p.summary
+		}
+		if through {
+			n.Feed = &feedNote{Upstream: p.index.Address(), Serial: p.told.last}
+		}
+	})
 }
 
 // work runs the workers until nothing is left to do.

@@ -136,26 +136,40 @@ func (e *Engine) notePage(name pypi.Name, err error) error {
 // that the index has been set back, and is followed.
 const behindFor = 24 * time.Hour
 
-// isBehind tells whether a page is older than the one that is stored, as serials
-// of one upstream tell it.
-func (e *Engine) isBehind(n note, old, fresh *pypi.Project) bool {
-	if n.Upstream != e.index.Address() || fresh.LastSerial == 0 || fresh.LastSerial >= old.LastSerial {
-		return false
+// isBehind tells whether a page is older than the one that is stored, or than
+// the feed has told, as serials of one upstream tell it.
+func (e *Engine) isBehind(n note, name pypi.Name, stored, fresh int64) (expected int64, is bool) {
+	if n.Upstream != "" && n.Upstream != e.index.Address() {
+		stored = 0
 	}
-	return n.Page == nil || e.now().Sub(n.Page.Since) < behindFor
+	e.mu.Lock()
+	expected = max(stored, e.expected[name])
+	e.mu.Unlock()
+	if fresh == 0 || fresh >= expected {
+		return expected, false
+	}
+	return expected, n.Page == nil || e.now().Sub(n.Page.Since) < behindFor
 }
 
 // take stores a new page.
 func (e *Engine) take(name pypi.Name, n note, mode removals, answer *upstream.Answer) (removed int, err error) {
-	if answer.NotModified {
-		return 0, nil
-	}
 	old, _, err := e.cat.Project(name)
 	if err != nil {
 		old = nil // look has said so
 	}
-	if old != nil && e.isBehind(n, old, answer.Project) {
-		return 0, &wire.Problem{Cause: wire.Lie, Err: fmt.Errorf("its page is of serial %d, but %d was seen before: a cache on the way is behind", answer.Project.LastSerial, old.LastSerial)}
+	var stored int64
+	if old != nil {
+		stored = old.LastSerial
+	}
+	fresh := stored
+	if !answer.NotModified {
+		fresh = answer.Project.LastSerial
+	}
+	if expected, behind := e.isBehind(n, name, stored, fresh); behind {
+		return 0, &wire.Problem{Cause: wire.Lie, Err: fmt.Errorf("its page is of serial %d, but it is known to be at %d: a cache on the way is behind", fresh, expected)}
+	}
+	if answer.NotModified {
+		return 0, e.notes.edit(name, func(n *note) { n.asked(e.now()) })
 	}
 	held, err := e.cat.Held(name)
 	if err != nil {
@@ -174,6 +188,7 @@ func (e *Engine) take(name pypi.Name, n note, mode removals, answer *upstream.An
 	}
 	err = e.notes.edit(name, func(n *note) {
 		n.Upstream, n.Validators, n.HeldBack = e.index.Address(), answer.Validators, kept
+		n.asked(e.now())
 		n.Refused = slices.Concat(answer.Refused[:min(len(answer.Refused), 20)], change.Conflicts[:min(len(change.Conflicts), 20)])
 		for filename := range n.Files {
 			if !listed(change.Page, filename) {

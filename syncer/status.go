@@ -3,7 +3,6 @@ package syncer
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"slices"
 	"strconv"
 	"time"
@@ -63,17 +62,9 @@ func (e *Engine) Status() (Status, error) {
 	if p != nil {
 		s.Syncing, s.Progress = true, p.snapshot()
 	}
-	raw, err := e.notes.store.Note("")
-	if err != nil {
-		return s, err
-	}
-	if raw != nil {
-		s.Last = new(Summary)
-		if json.Unmarshal(raw, s.Last) != nil {
-			s.Last = nil
-		}
-	}
-	return s, nil
+	own, err := e.notes.own()
+	s.Last = own.Last
+	return s, err
 }
 
 // Progress tells how far the running pass is; false where none is running.

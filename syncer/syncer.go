@@ -57,6 +57,8 @@ type Catalogue interface {
 	// Generation tells a number that grows with each change of a project's page
 	// or of what is here of it; false where the project is not known.
 	Generation(pypi.Name) (uint64, bool, error)
+	// Serial tells the serial of a project's page; false where it is not known.
+	Serial(pypi.Name) (int64, bool, error)
 	// PutProject replaces a page, and removes files that it does not name. ErrFull.
 	PutProject(*pypi.Project) error
 	// DeleteProject forgets a project and removes its files. ErrFull.
@@ -142,6 +144,7 @@ type Engine struct {
 	refreshes map[pypi.Name]*refresh
 	checked   map[pypi.Name]time.Time // when the upstream last confirmed a page
 	downloads map[pypi.Digest]*download
+	expected  map[pypi.Name]int64     // serials that the feed has told of pages
 	absent    map[pypi.Name]time.Time // names that the upstream did not know, and when
 	pass      *pass                   // the one that is under way; nil: none
 	poke      chan struct{}

@@ -62,6 +62,11 @@ func (s storeCatalogue) Generation(name pypi.Name) (uint64, bool, error) {
 	return info.Generation, ok, err
 }
 
+func (s storeCatalogue) Serial(name pypi.Name) (int64, bool, error) {
+	info, ok, err := s.Info(name)
+	return info.Serial, ok, err
+}
+
 func (s storeCatalogue) PutProject(p *pypi.Project) error { return translate(s.Store.PutProject(p)) }
 
 func (s storeCatalogue) DeleteProject(name pypi.Name) error {
