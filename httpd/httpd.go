@@ -4,7 +4,8 @@
 // itself, neither listeners nor disks.
 //
 // The parts stand in folders of their own: simple (PEP 503, 691), files
-// (distributions and PEP 658 metadata), webui (the page), reply (short answers).
+// (distributions and PEP 658 metadata), feed (what changed, for other mirrors),
+// webui (the page), reply (short answers).
 package httpd
 
 import (
@@ -16,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"cheeseboard/httpd/feed"
 	"cheeseboard/httpd/files"
 	"cheeseboard/httpd/reply"
 	"cheeseboard/httpd/simple"
@@ -28,6 +30,9 @@ type Deps struct {
 	Index simple.Index
 	// Source holds the files.
 	Source files.Source
+	// Feed knows what changed, for mirrors that follow this one (XML-RPC at
+	// /pypi); nil offers none.
+	Feed feed.Journal
 	// Health gives an HTTP status and a value that encodes to JSON; nil is
 	// always healthy. It is called for each request to /healthz and must be
 	// quick and safe for concurrent use.
@@ -72,6 +77,11 @@ func New(d Deps) *Handler {
 	h.mux.Handle("/simple", h.Simple) // it redirects
 	h.mux.Handle(simple.Path, h.Simple)
 	h.mux.Handle(files.Path, files.New(d.Source, d.Log))
+	if d.Feed != nil {
+		f := feed.New(d.Feed, d.Log)
+		h.mux.Handle(feed.Path, f)
+		h.mux.Handle(feed.Path+"/{$}", f)
+	}
 	h.mux.HandleFunc("/healthz", h.serveHealth)
 	h.mux.Handle("/{$}", webui.New(d.Name))
 	h.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -101,8 +111,9 @@ func (h *Handler) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.Body != nil && r.Body != http.NoBody {
-		// net/http reads on to the end of the body before it answers. Nothing
-		// here wants one, so a client must not hold the connection with it.
+		// net/http reads on to the end of the body before it answers. Only the
+		// feed wants one, a short one, so a client must not hold the connection
+		// with it.
 		_ = w.control.SetReadDeadline(start.Add(bodyTimeout)) // not supported in tests of handlers only
 		header.Set("Connection", "close")
 	}
