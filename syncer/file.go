@@ -40,11 +40,11 @@ func (e *Engine) File(ctx context.Context, name pypi.Name, digest pypi.Digest, f
 	if !errors.Is(err, fs.ErrNotExist) {
 		return content, err
 	}
-	switch v := e.Line.Verdict(); {
+	switch {
 	case !e.opts.Pull:
 		return nil, &Absent{Reason: fmt.Sprintf("%s is not on this cheeseboard, and it does not fetch on demand (pull.enabled is off)", item.label())}
-	case !v.Up:
-		return nil, &Absent{Reason: fmt.Sprintf("%s is not on this cheeseboard, and the upstream cannot be reached now (%s)%s", item.label(), v.Cause, e.promise(name))}
+	case !e.Line.Up():
+		return nil, e.absentLine(item.label(), name)
 	}
 	return e.arriving(ctx, item, address)
 }

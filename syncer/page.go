@@ -281,11 +281,22 @@ func (e *Engine) absentPage(name pypi.Name, lookErr error) error {
 	case errors.Is(lookErr, errPending):
 		return &Absent{Reason: fmt.Sprintf("%s is not here yet; the upstream is being asked", name), RetryAfter: comeBack}
 	case !e.Line.Up():
-		return &Absent{Reason: fmt.Sprintf("%s is not on this cheeseboard, and the upstream cannot be reached now (%s)%s", name, e.Line.Verdict().Cause, e.promise(name))}
+		return e.absentLine(string(name), name)
 	case transient(lookErr):
 		return &Absent{Reason: fmt.Sprintf("%s is not here yet: %v", name, lookErr), RetryAfter: comeBack}
 	}
 	return &Absent{Reason: fmt.Sprintf("%s is not on this cheeseboard: %v", name, lookErr)}
+}
+
+// absentLine says that the line keeps something away. After one failure, which
+// may be chance, a probe settles the matter within seconds: that can be waited out.
+func (e *Engine) absentLine(what string, name pypi.Name) *Absent {
+	v := e.Line.Verdict()
+	a := &Absent{Reason: fmt.Sprintf("%s is not on this cheeseboard, and the upstream cannot be reached now (%s)%s", what, v.Cause, e.promise(name))}
+	if !v.State.Outage() {
+		a.RetryAfter = comeBack
+	}
+	return a
 }
 
 // promise remembers a client's wish, and says so.
