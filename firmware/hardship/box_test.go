@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -84,6 +85,41 @@ func open(t testing.TB, c app.Config) *box {
 		check(t, a.Close())
 	}
 	t.Cleanup(b.close)
+	return b
+}
+
+// serve opens a box and runs it as `cheeseboard serve` does: passes on schedule,
+// probes of the line. It is stopped with the test, or before by close.
+func serve(t testing.TB, c app.Config) *box {
+	t.Helper()
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	c.Serve.Listen = "127.0.0.1:0"
+	a, err := app.Open(c, log)
+	must(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ready := make(chan net.Addr, 1)
+	ended := make(chan error, 1)
+	go func() { ended <- a.Serve(ctx, func(at net.Addr) { ready <- at }) }()
+	b := &box{App: a, TB: t, client: &http.Client{Transport: &http.Transport{}}}
+	open := true
+	b.close = func() {
+		if !open {
+			return
+		}
+		open = false
+		b.client.CloseIdleConnections()
+		cancel()
+		check(t, <-ended)
+		check(t, a.Close())
+	}
+	t.Cleanup(b.close)
+	select {
+	case at := <-ready:
+		b.url = "http://" + at.String()
+	case err := <-ended:
+		ended <- err
+		t.Fatal("it does not serve")
+	}
 	return b
 }
 

@@ -3,6 +3,9 @@ package hardship
 import (
 	"errors"
 	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +31,7 @@ func village(t testing.TB, n int) (*upstreamtest.Index, []string) {
 // TestOneBadProject: of sixty projects one can never be had. The others arrive,
 // in bounded time; the status names the one, why, and when it is tried again.
 func TestOneBadProject(t *testing.T) {
+	t.Parallel()
 	const bad = "hut-30"
 	wheel := "hut_30-1.0-py3-none-any.whl"
 	for _, c := range []struct {
@@ -81,5 +85,45 @@ func TestOneBadProject(t *testing.T) {
 				t.Errorf("after the upstream mended it, %v is here, and problems are left:\n%s", b.holdings(bad), left)
 			}
 		})
+	}
+}
+
+// TestClientsOfOthers: while one project's file never comes, clients that ask
+// for other projects get them, at the latest when they come back as they are
+// told: silence may be the line's, until a probe has found that it is not.
+func TestClientsOfOthers(t *testing.T) {
+	t.Parallel()
+	index, projects := village(t, 8)
+	up := upstream(t, index)
+	bad := projects[0]
+	told := up.Tell(upstreamtest.OnFile(bad), upstreamtest.NeverAnswer(), 0)
+	b := serve(t, settings(t, up, bad))
+	<-told.Reached()
+	for _, project := range projects[1:] {
+		p := b.patiently(func() page { return b.page(project) })
+		if !p.whole() || !slices.Equal(p.names, index.Filenames(project)) {
+			t.Errorf("%s: %v %s", project, p, p.body)
+			continue
+		}
+		a := b.patiently(func() page { return page{answer: b.get(p.files[0].url)} })
+		if !a.whole() {
+			t.Errorf("%s: %v %s", project, a, a.body)
+		}
+		if tries := told.Count(); tries < 3 { // one by one, so that they fall into several silences
+			must(t, up.Wait(timeout(t), func(upstreamtest.Requests) bool { return told.Count() > tries }))
+		}
+	}
+}
+
+// patiently asks again after the time that a 503 names, five times, as pip does.
+func (b *box) patiently(ask func() page) page {
+	b.Helper()
+	for tries := 0; ; tries++ {
+		p := ask()
+		seconds, err := strconv.Atoi(p.header.Get("Retry-After"))
+		if p.status != http.StatusServiceUnavailable || err != nil || tries == 5 {
+			return p
+		}
+		<-time.After(time.Duration(seconds) * time.Second)
 	}
 }

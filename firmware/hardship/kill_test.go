@@ -33,6 +33,7 @@ func kills() int {
 // and again. After each, verify finds nothing; the next sync asks for no byte
 // that was synced, nor for a file that was whole; in the end everything is here.
 func TestKilledSync(t *testing.T) {
+	t.Parallel()
 	index, projects := larder(t)
 	up := upstream(t, index)
 	k := &killer{t: t, up: up, random: rand.New(rand.NewPCG(7, 11)), paths: pathsOf(index), left: kills()}

@@ -52,6 +52,7 @@ const together = 20
 // truth or nothing, the store holds the truth or nothing, the status says what
 // is wrong, and when the lie ends the next sync makes everything good.
 func TestLies(t *testing.T) {
+	t.Parallel()
 	type made struct {
 		trial
 		manner
