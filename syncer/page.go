@@ -122,6 +122,8 @@ func (e *Engine) offer(name pypi.Name, generation uint64, all bool, bad []string
 		files = append(files, f)
 	}
 	page.Files = files
+	// To those who follow this box its own count of changes is the serial.
+	page.LastSerial = int64(generation)
 	if !all || page.Versions == nil {
 		page.Versions = versionsOf(page)
 	}
@@ -148,31 +150,35 @@ func (e *Engine) freshen(ctx context.Context, name pypi.Name) (trusted bool, err
 	if !e.opts.Pull {
 		return false, nil
 	}
+	up := e.Line.Verdict().Up
+	// To look whether a refresh is needed and to begin it is one step, or one
+	// that ends in between would be made twice.
 	e.mu.Lock()
 	checked, fresh := e.checked[name]
 	fresh = fresh && e.now().Sub(checked) < e.opts.Fresh
 	absent, gone := e.absent[name]
 	gone = gone && e.now().Sub(absent) < e.opts.Fresh
+	var r *refresh
+	if !fresh && !gone && up {
+		r = e.refreshing(name, forClient, budget.Person)
+	}
 	e.mu.Unlock()
-	if fresh {
+	switch {
+	case fresh:
 		return e.feelPulse(ctx), nil
-	}
-	if gone {
+	case gone:
 		return false, errGone
-	}
-	if v := e.Line.Verdict(); !v.Up {
+	case r == nil:
 		return false, errors.New("the line is down")
 	}
 	_, known, err := e.cat.Generation(name)
 	if err != nil {
 		return false, err
 	}
-	r := e.refresh(name, forClient, budget.Person)
 	if over := e.await(ctx, r, known); !over {
 		return false, errPending
 	}
 	if wire.CauseOf(r.err) == wire.Gone {
-		e.remember(name)
 		return false, errGone
 	}
 	return r.err == nil, r.err
@@ -262,9 +268,8 @@ func waitFor(ctx context.Context, ch <-chan struct{}, d time.Duration) bool {
 	return false
 }
 
+// remember notes that the upstream does not know a project. e.mu is held.
 func (e *Engine) remember(name pypi.Name) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	if len(e.absent) >= maxAbsent {
 		clear(e.absent)
 	}

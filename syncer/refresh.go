@@ -39,6 +39,11 @@ const (
 func (e *Engine) refresh(name pypi.Name, mode removals, class budget.Class) *refresh {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	return e.refreshing(name, mode, class)
+}
+
+// refreshing is refresh where e.mu is held.
+func (e *Engine) refreshing(name pypi.Name, mode removals, class budget.Class) *refresh {
 	if r := e.refreshes[name]; r != nil {
 		return r
 	}
@@ -48,8 +53,11 @@ func (e *Engine) refresh(name pypi.Name, mode removals, class budget.Class) *ref
 		r.removed, r.err = e.look(name, mode, class, func() { alive = true; close(r.alive) })
 		e.mu.Lock()
 		delete(e.refreshes, name)
-		if r.err == nil {
+		switch {
+		case r.err == nil:
 			e.checked[name] = e.now()
+		case wire.CauseOf(r.err) == wire.Gone:
+			e.remember(name)
 		}
 		e.mu.Unlock()
 		if !alive {
