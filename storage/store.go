@@ -285,6 +285,19 @@ func (s *Store) Names(yield func(pypi.ListEntry) bool) error { return s.meta.Nam
 // nothing at all has changed.
 func (s *Store) Version() uint64 { return s.meta.Version() }
 
+// Entry is one project in the journal of changes.
+type Entry = meta.Entry
+
+// Journal lists the projects that changed after a generation, deleted ones among
+// them, in the order of the changes: generations are the serials of this store.
+func (s *Store) Journal(since uint64) ([]Entry, error) { return s.meta.Journal(since) }
+
+// Generations calls yield with each known project and its generation, in order of
+// the name, until it returns false.
+func (s *Store) Generations(yield func(pypi.Name, uint64) bool) error {
+	return s.meta.Generations(yield)
+}
+
 // PutProject replaces a page. References to files that it does not name are
 // dropped and their bytes removed: whoever calls it has decided that the page is
 // to be believed. On nil the page is durable.

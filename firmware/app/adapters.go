@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
 	"os"
 	"strconv"
 
@@ -137,8 +136,9 @@ func (k lineKeeper) Save(v []byte) error { return k.SetValue(lineKey, v) }
 
 // frontIndex answers the simple API from the engine.
 type frontIndex struct {
-	engine *syncer.Engine
-	store  *storage.Store
+	engine  *syncer.Engine
+	store   *storage.Store
+	journal *journal
 }
 
 func (x frontIndex) Page(ctx context.Context, name pypi.Name) (simple.Page, error) {
@@ -150,24 +150,13 @@ func (x frontIndex) Page(ctx context.Context, name pypi.Name) (simple.Page, erro
 	return simple.Page{Tag: x.store.ID() + "-" + v.Tag, Load: v.Load}, err
 }
 
-func (x frontIndex) Names(context.Context) (simple.Names, error) {
-	var last int64
-	err := x.store.Names(func(e pypi.ListEntry) bool { last = max(last, e.Serial); return true })
+func (x frontIndex) Names(ctx context.Context) (simple.Names, error) {
+	last, err := x.journal.Last(ctx)
 	return simple.Names{
-		Tag:        x.store.ID() + "-" + strconv.FormatUint(x.store.Version(), 10),
+		Tag:        x.store.ID() + "-" + strconv.FormatInt(last, 10),
 		LastSerial: last,
-		Each:       x.each(),
+		Each:       x.journal.All(ctx),
 	}, err
-}
-
-func (x frontIndex) each() iter.Seq2[pypi.ListEntry, error] {
-	return func(yield func(pypi.ListEntry, error) bool) {
-		more := true
-		err := x.store.Names(func(e pypi.ListEntry) bool { more = yield(e, nil); return more })
-		if err != nil && more {
-			yield(pypi.ListEntry{}, err)
-		}
-	}
 }
 
 // frontFiles gives out files from the engine.

@@ -82,8 +82,9 @@ func build(c config.Config, log *slog.Logger, store *storage.Store, options sync
 	shelf := storeShelf{store}
 	a.Engine = syncer.New(index, client, storeCatalogue{store}, shelf, storeNotes{store}, options)
 	a.addProbes()
+	changes := &journal{store: store}
 	a.front = httpd.New(httpd.Deps{
-		Index: frontIndex{a.Engine, store}, Source: frontFiles{a.Engine},
+		Index: frontIndex{a.Engine, store, changes}, Feed: changes, Source: frontFiles{a.Engine},
 		Health: a.healthz, Name: c.Serve.Name, Log: log,
 	})
 	return a, nil

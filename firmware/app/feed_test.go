@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http/httptest"
 	"testing"
 
 	"cheeseboard/firmware/app"
@@ -159,5 +160,60 @@ func TestWithoutFeed(t *testing.T) {
 	}
 	if feed := server.Requests().On(upstreamtest.OnFeed("*")); len(feed) != 0 {
 		t.Errorf("the feed was asked for %d times more", len(feed))
+	}
+}
+
+// TestMirrorOfAMirror follows a box that follows an index: changes and removals
+// arrive at the second, by the feed, whatever the order of the upstream's serials.
+func TestMirrorOfAMirror(t *testing.T) {
+	server, names := many(t, 12)
+	first := openBox(t, server, t.TempDir(), names)
+	front := httptest.NewServer(first.Handler())
+	c := app.DefaultConfig()
+	c.Data, c.Storage.Reserve, c.Sync.RemovalGuard = t.TempDir(), 0, 0.5
+	c.Upstream.URL, c.Sync.Projects = front.URL+"/simple/", names
+	second, err := app.Open(c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		front.Close()
+		if err := errors.Join(second.Close(), first.Close()); err != nil {
+			t.Error(err)
+		}
+	}()
+	both := func() (a, b syncer.Summary) {
+		t.Helper()
+		a, err := syncBox(t, first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err = syncBox(t, second); err != nil {
+			t.Fatal(err)
+		}
+		return a, b
+	}
+	if a, b := both(); a.Files != 12 || b.Files != 12 {
+		t.Fatalf("%d files came to the first, %d to the second", a.Files, b.Files)
+	}
+	if _, b := both(); b.Received > 5000 {
+		t.Errorf("nothing new costs the second %d bytes", b.Received)
+	}
+	if _, err := server.Index.AddWheel(upstreamtest.Wheel{Name: names[3], Version: "2.0"}); err != nil {
+		t.Fatal(err)
+	}
+	if a, b := both(); a.Files != 1 || b.Files != 1 {
+		t.Errorf("of one new file %d came to the first, %d to the second", a.Files, b.Files)
+	}
+	// In the name of the wheel the hyphen is an underscore.
+	if err := server.Index.RemoveFile(names[3], "curd_003-1.0-py3-none-any.whl"); err != nil {
+		t.Fatal(err)
+	}
+	both()
+	for _, box := range []*app.App{first, second} {
+		s, err := box.Status()
+		if err != nil || s.Store.Files != 12 {
+			t.Errorf("%d files are left (%v), want 12", s.Store.Files, err)
+		}
 	}
 }

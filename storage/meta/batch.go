@@ -12,6 +12,7 @@ import (
 
 func headKey(n pypi.Name) []byte  { return []byte("p/" + n) }
 func nameKey(n pypi.Name) []byte  { return []byte("n/" + n) }
+func goneKey(n pypi.Name) []byte  { return []byte("g/" + n) }
 func stateKey(n pypi.Name) []byte { return []byte("s/" + n) }
 
 func chunkPrefix(n pypi.Name) []byte { return append([]byte("c/"+n), 0) }

@@ -7,6 +7,7 @@
 //	p/NAME          head of a project page, with up to 64 files inline
 //	c/NAME\0IDXGEN  further files of it, up to 64 each; IDX and GEN are 4 bytes
 //	n/NAME          its serial: cheap listing; Badger's version of it is the generation
+//	g/NAME          the project was deleted: for those who follow the journal
 //	r/NAME\0DIGEST  a blob that is here for this project
 //	b/DIGEST\0NAME  the same from the blob's side
 //	d/DIGEST        a blob that nothing names any more and whose bytes must go

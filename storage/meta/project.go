@@ -143,6 +143,9 @@ func (d *DB) PutProject(p *pypi.Project) (doomed []pypi.Digest, err error) {
 			if err := b.touch(p.Name, p.LastSerial); err != nil {
 				return err
 			}
+			if err := b.mourn(p.Name, false); err != nil {
+				return err
+			}
 		}
 		for _, c := range append(stale, lost...) {
 			if err := b.delete(chunkKey(p.Name, c)); err != nil {
@@ -236,6 +239,15 @@ func (d *DB) writeChunks(b *batch, name pypi.Name, old, next *head, chunks []chu
 // digests that are doomed by that.
 func (d *DB) DeleteProject(name pypi.Name) (doomed []pypi.Digest, err error) {
 	err = d.change(name, shrinking, func(b *batch) error {
+		listed, _, err := get(b.txn, nameKey(name))
+		if err != nil {
+			return err
+		}
+		if listed != nil {
+			if err := b.mourn(name, true); err != nil {
+				return err
+			}
+		}
 		if err := b.delete(nameKey(name)); err != nil {
 			return err
 		}

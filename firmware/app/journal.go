@@ -1,0 +1,70 @@
+package app
+
+import (
+	"context"
+	"iter"
+	"sync"
+
+	"cheeseboard/storage"
+	"cheeseboard/storage/pypi"
+)
+
+// journal is the change feed for mirrors that follow this box. Its serials are
+// the store's own generations, not the upstream's: a change counts from when it
+// came here, which may be after changes with higher serials of the upstream.
+type journal struct {
+	store *storage.Store
+
+	mu      sync.Mutex
+	version uint64 // of the store, at which last was found
+	last    int64
+}
+
+// Last gives the highest generation of any project, there or deleted.
+func (j *journal) Last(context.Context) (int64, error) {
+	version := j.store.Version()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.version == version && version > 0 {
+		return j.last, nil
+	}
+	list, err := j.store.Journal(uint64(j.last))
+	if err != nil {
+		return 0, err
+	}
+	if n := len(list); n > 0 {
+		j.last = int64(list[n-1].Generation)
+	}
+	j.version = version
+	return j.last, nil
+}
+
+// Since gives what changed after a generation.
+func (j *journal) Since(_ context.Context, serial int64) iter.Seq2[pypi.ListEntry, error] {
+	return func(yield func(pypi.ListEntry, error) bool) {
+		list, err := j.store.Journal(uint64(max(serial, 0)))
+		if err != nil {
+			yield(pypi.ListEntry{}, err)
+			return
+		}
+		for _, e := range list {
+			if !yield(pypi.ListEntry{Name: e.Name, Serial: int64(e.Generation)}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// All gives every project that is there.
+func (j *journal) All(context.Context) iter.Seq2[pypi.ListEntry, error] {
+	return func(yield func(pypi.ListEntry, error) bool) {
+		more := true
+		err := j.store.Generations(func(name pypi.Name, generation uint64) bool {
+			more = yield(pypi.ListEntry{Name: name, Serial: int64(generation)}, nil)
+			return more
+		})
+		if err != nil && more {
+			yield(pypi.ListEntry{}, err)
+		}
+	}
+}
