@@ -32,8 +32,9 @@ const (
 // called again. It bounds what is in memory: some 20 MB.
 const maxFeedNames = 150_000
 
-// maxFeedPageRows is the most rows of one answer: twice what PyPI gives.
-const maxFeedPageRows = 2 * pypi.MaxFeedRows
+// maxFeedPageRows is how many rows of one answer are read: more than PyPI gives.
+// Of a server that gives all it has at once, the rest is asked for again.
+const maxFeedPageRows = pypi.MaxFeedRows + 10_000
 
 // Feed is what an index tells of its changes: by XML-RPC, and by the serials in
 // its root list. It is safe for concurrent use and keeps nothing.
@@ -157,7 +158,11 @@ func (f *Feed) page(ctx context.Context, from int64, g *gathering) (pypi.FeedSum
 	})
 	g.changes.Rows += sum.Rows
 	g.changes.Skipped += sum.Skipped
-	if err == nil {
+	switch {
+	case err == nil:
+		return sum, nil
+	case errors.Is(err, errTooManyRows) && ordered && whole > from:
+		sum.Last = whole
 		return sum, nil
 	}
 	p := f.problem(err)

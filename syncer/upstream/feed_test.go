@@ -202,6 +202,7 @@ func TestFeedLies(t *testing.T) {
 // long is a feed of many rows: project i%projects changes at serial 3i+1.
 type long struct {
 	rows, projects int
+	unlimited      bool
 	gzip           bool
 	cut            int64 // bytes after which each answer ends; 0 for none
 	asked          atomic.Int64
@@ -228,7 +229,7 @@ func (l *long) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		out = z
 	}
 	_ = pypi.WriteFeedChanges(out, func(yield func(pypi.Change) bool) {
-		for i, n := (call.Params[0].Int+2)/3, 0; int(i) < l.rows && n < pypi.MaxFeedRows; i, n = i+1, n+1 {
+		for i, n := (call.Params[0].Int+2)/3, 0; int(i) < l.rows && (n < pypi.MaxFeedRows || l.unlimited); i, n = i+1, n+1 {
 			if !yield(pypi.Change{Name: pypi.Name(fmt.Sprintf("project-%d", int(i)%l.projects)), Action: "new release", Serial: 3*i + 1}) {
 				return
 			}
@@ -262,15 +263,23 @@ func (l *long) want() map[pypi.Name]int64 {
 }
 
 func TestFeedGoesOnUntilAPageIsShort(t *testing.T) {
-	l := &long{rows: 60_000, projects: 7_000, gzip: true}
-	server := httptest.NewServer(l)
-	defer server.Close()
-	got, err := index(t, server.URL+"/simple/").Feed().Since(t.Context(), 0)
-	if err != nil || got.Rows != l.rows || got.Last != int64(3*(l.rows-1)+1) || got.More || !maps.Equal(serials(got.Projects), l.want()) {
-		t.Errorf("%d rows, %d projects, last %d, %t, %v", got.Rows, len(got.Projects), got.Last, got.More, err)
-	}
-	if from := strings.Join(l.from, " "); from != "0 149998" {
-		t.Errorf("asked after %s", from)
+	for _, c := range []struct {
+		l    *long
+		from string
+		rows int
+	}{
+		{&long{rows: 50_000, projects: 7_000}, "0 149998", 50_000},
+		{&long{rows: 65_000, projects: 7_000, gzip: true, unlimited: true}, "0 179995", 65_002}, // two rows come twice
+	} {
+		server := httptest.NewServer(c.l)
+		got, err := index(t, server.URL+"/simple/").Feed().Since(t.Context(), 0)
+		server.Close()
+		if err != nil || got.Rows != c.rows || got.Last != int64(3*(c.l.rows-1)+1) || got.More || !maps.Equal(serials(got.Projects), c.l.want()) {
+			t.Errorf("%d rows, %d projects, last %d, %t, %v", got.Rows, len(got.Projects), got.Last, got.More, err)
+		}
+		if from := strings.Join(c.l.from, " "); from != c.from {
+			t.Errorf("asked after %s, want %s", from, c.from)
+		}
 	}
 }
 
