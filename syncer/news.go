@@ -117,11 +117,7 @@ func (p *pass) changes(ctx context.Context, feed *upstream.Feed, read, last int6
 		p.log.Info("the change feed could not be read to its end; every page is asked for", "reason", err)
 		return news{last: read}, nil
 	}
-	told := news{told: true, last: changes.Last, due: make(map[pypi.Name]int64)}
-	for _, c := range changes.Projects {
-		told.due[c.Name] = c.Serial
-	}
-	return told, nil
+	return news{told: true, last: changes.Last, due: plan.Told(changes.Projects)}, nil
 }
 
 // expect notes which serials the pages must have that are asked for next.

@@ -1,12 +1,6 @@
 package plan
 
-import (
-	"iter"
-	"slices"
-	"strings"
-
-	"cheeseboard/storage/pypi"
-)
+import "cheeseboard/storage/pypi"
 
 // Window is the serial after which a change feed is read again: overlap serials
 // before the last one that was read. A row can turn up late, behind rows with
@@ -24,37 +18,12 @@ func SetBack(read, last int64) bool { return last < read }
 // serial; an index that states none (0) says nothing.
 func Due(stored, told int64) bool { return told > stored }
 
-// Looks are the projects that a feed gives reason to look at, each once, by name.
-type Looks struct {
-	Due     []pypi.ListEntry // known, and changed since; the serial is the one to expect of the page
-	Unknown []pypi.ListEntry // changed, and not among the known
-}
-
-// Diff compares what is known, each project with the serial of its stored page,
-// with what changed. Order plays no part on either side, and neither does a
-// change that comes twice: the highest serial of a project counts. It holds the
-// changes, and of the known projects only those that changed.
-func Diff(known iter.Seq2[pypi.Name, int64], changes []pypi.ListEntry) Looks {
+// Told gathers what a feed tells: of each project the highest serial. Order plays
+// no part, and neither does a change that comes twice.
+func Told(changes []pypi.ListEntry) map[pypi.Name]int64 {
 	told := make(map[pypi.Name]int64, len(changes))
 	for _, c := range changes {
 		told[c.Name] = max(told[c.Name], c.Serial)
 	}
-	var looks Looks
-	for name, stored := range known {
-		serial, changed := told[name]
-		if !changed {
-			continue
-		}
-		delete(told, name)
-		if Due(stored, serial) {
-			looks.Due = append(looks.Due, pypi.ListEntry{Name: name, Serial: serial})
-		}
-	}
-	for name, serial := range told {
-		looks.Unknown = append(looks.Unknown, pypi.ListEntry{Name: name, Serial: serial})
-	}
-	byName := func(a, b pypi.ListEntry) int { return strings.Compare(string(a.Name), string(b.Name)) }
-	slices.SortFunc(looks.Due, byName)
-	slices.SortFunc(looks.Unknown, byName)
-	return looks
+	return told
 }

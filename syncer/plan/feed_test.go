@@ -23,28 +23,25 @@ func TestWindow(t *testing.T) {
 	}
 }
 
-func TestDiff(t *testing.T) {
-	known := map[pypi.Name]int64{"older": 5, "same": 7, "newer": 9, "bare": 0, "quiet": 1, "twice": 5, "silent": 0}
+func TestTold(t *testing.T) {
 	changes := []pypi.ListEntry{
-		{Name: "older", Serial: 7}, {Name: "same", Serial: 7}, {Name: "newer", Serial: 7}, {Name: "bare", Serial: 1}, {Name: "silent", Serial: 0},
+		{Name: "once", Serial: 7}, {Name: "silent", Serial: 0},
 		{Name: "twice", Serial: 8}, {Name: "twice", Serial: 6}, // backwards
-		{Name: "stranger", Serial: 6}, {Name: "stranger", Serial: 8}, {Name: "another", Serial: 1},
 	}
-	want := Looks{
-		Due:     []pypi.ListEntry{{Name: "bare", Serial: 1}, {Name: "older", Serial: 7}, {Name: "twice", Serial: 8}},
-		Unknown: []pypi.ListEntry{{Name: "another", Serial: 1}, {Name: "stranger", Serial: 8}},
-	}
-	for range 3 { // maps come in another order each time
-		if got := Diff(maps.All(known), changes); !slices.Equal(got.Due, want.Due) || !slices.Equal(got.Unknown, want.Unknown) {
-			t.Errorf("%+v", got)
+	want := map[pypi.Name]int64{"once": 7, "silent": 0, "twice": 8}
+	for range 2 {
+		if got := Told(changes); !maps.Equal(got, want) {
+			t.Errorf("%v", got)
 		}
 		slices.Reverse(changes)
 	}
-	if got := Diff(maps.All(known), nil); got.Due != nil || got.Unknown != nil {
-		t.Errorf("nothing changed: %+v", got)
-	}
-	if got := Diff(maps.All(map[pypi.Name]int64{}), changes); len(got.Due) != 0 || len(got.Unknown) != 8 {
-		t.Errorf("nothing known: %+v", got)
+	for _, c := range []struct {
+		stored, told int64
+		want         bool
+	}{{5, 7, true}, {7, 7, false}, {9, 7, false}, {0, 1, true}, {0, 0, false}} {
+		if Due(c.stored, c.told) != c.want {
+			t.Errorf("Due(%d, %d) is not %v", c.stored, c.told, c.want)
+		}
 	}
 }
 
@@ -108,13 +105,15 @@ func follow(t *testing.T, j journal, r *rand.Rand, step int, overlap int64) (los
 	end := len(j.rows) + 1000
 	for tick := step; ; tick = min(tick+step, end) {
 		changes, last := j.since(r, Window(read, overlap), tick)
-		looks := Diff(maps.All(stored), changes)
 		pages := j.pages(tick)
-		for _, e := range slices.Concat(looks.Due, looks.Unknown) {
-			if pages[e.Name] < e.Serial || pages[e.Name] <= stored[e.Name] {
-				t.Fatalf("%+v was not worth a look: stored %d, page %d", e, stored[e.Name], pages[e.Name])
+		for name, serial := range Told(changes) {
+			if !Due(stored[name], serial) {
+				continue
 			}
-			stored[e.Name] = pages[e.Name]
+			if pages[name] < serial || pages[name] <= stored[name] {
+				t.Fatalf("%s at %d was not worth a look: stored %d, page %d", name, serial, stored[name], pages[name])
+			}
+			stored[name] = pages[name]
 		}
 		read = max(read, last)
 		if tick == end {
