@@ -410,6 +410,15 @@ func (s *Store) Value(key string) ([]byte, error) { return s.meta.Value(key) }
 // SetValue replaces a small value; nil removes it.
 func (s *Store) SetValue(key string, value []byte) error { return full(s.meta.SetValue(key, value)) }
 
+// Append adds a record to a log of which at most keep records are kept. Durable
+// when it returns.
+func (s *Store) Append(log string, record []byte, keep int) error {
+	return full(s.meta.Append(log, record, keep))
+}
+
+// Log calls yield with the records of a log, the oldest first.
+func (s *Store) Log(log string, yield func([]byte) bool) error { return s.meta.Log(log, yield) }
+
 // Waiting lists the partials that a download will go on with.
 func (s *Store) Waiting() ([]Waiting, error) { return s.blobs.Waiting() }
 

@@ -39,6 +39,7 @@ type App struct {
 	log    *slog.Logger
 	front  *httpd.Handler
 	line   *budget.Budget
+	record *lineRecord
 }
 
 // Open opens the data folder and builds what stands on it. Nothing listens and
@@ -81,6 +82,8 @@ func build(c config.Config, log *slog.Logger, store *storage.Store, options sync
 	a := &App{Store: store, config: c, log: log, line: line, Health: &health.Board{}}
 	shelf := storeShelf{store}
 	a.Engine = syncer.New(index, client, storeCatalogue{store}, shelf, storeNotes{store}, options)
+	a.record = &lineRecord{store: store, log: log}
+	a.Engine.Line.Recorder = a.record
 	a.addProbes()
 	changes := &journal{store: store}
 	a.front = httpd.New(httpd.Deps{
@@ -97,7 +100,7 @@ func (a *App) Handler() http.Handler { return a.front }
 // folder free.
 func (a *App) Close() error {
 	a.Engine.Close()
-	return errors.Join(a.line.Close(), a.Store.Close())
+	return errors.Join(a.record.flush(), a.line.Close(), a.Store.Close())
 }
 
 // lineBudget makes the budget of the line; what was counted is kept in the store.

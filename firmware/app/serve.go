@@ -48,6 +48,7 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 	})
 	running.Go(func() { serveControl(control, socket, a.log) })
 	running.Go(func() { runErr = a.Engine.Run(ctx) })
+	running.Go(func() { a.record.run(ctx) })
 	if ready != nil {
 		ready(listener.Addr())
 	}

@@ -7,6 +7,7 @@ import (
 	"cheeseboard/storage"
 	"cheeseboard/storage/pypi"
 	"cheeseboard/syncer"
+	"cheeseboard/syncer/link"
 )
 
 // Status is what `cheeseboard status --json` prints.
@@ -19,7 +20,11 @@ type Status struct {
 	Store    storage.Totals `json:"store"`
 	Partials []Partial      `json:"partials"` // downloads that will go on
 	Sync     syncer.Status  `json:"sync"`
+	Record   []link.Event   `json:"record"` // what became of the line lately, the newest last
 }
+
+// recentEvents is how much of the record a Status shows.
+const recentEvents = 20
 
 // Partial is a download that will go on where it stopped.
 type Partial struct {
@@ -41,6 +46,9 @@ func (a *App) Status() (Status, error) {
 	}
 	for _, w := range waiting {
 		s.Partials = append(s.Partials, Partial{Digest: w.Digest.String(), Have: w.Have, Size: w.Size})
+	}
+	if s.Record, err = a.record.recent(recentEvents); err != nil {
+		return s, err
 	}
 	s.Sync, err = a.Engine.Status()
 	return s, err

@@ -14,6 +14,7 @@
 //	t/NAME          a change of this project was too large for one transaction
 //	                and is not complete
 //	s/NAME          the state of following the upstream's page
+//	l/LOG\0NUMBER   records of what happened, the oldest of which go
 //	k/KEY           small values of other parts
 //	v/              nothing; it keeps the highest version
 //

@@ -1,0 +1,91 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"sync"
+	"time"
+
+	"cheeseboard/storage"
+	"cheeseboard/syncer/link"
+)
+
+const (
+	lineLog = "line"
+	// recordEvery is the time between two writes of what became of the line: a
+	// line that flaps must not wear the card out. A power cut loses that much.
+	recordEvery = time.Minute
+	// recordKeep is how many writes are kept: at one an hour, more than a year.
+	recordKeep = 10_000
+)
+
+// lineRecord keeps what became of the line in the store.
+type lineRecord struct {
+	store *storage.Store
+	log   *slog.Logger
+
+	mu      sync.Mutex
+	pending []link.Event
+}
+
+// Record takes an event; it is written with others.
+func (r *lineRecord) Record(e link.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pending = append(r.pending, e)
+}
+
+// run writes now and then, until ctx ends.
+func (r *lineRecord) run(ctx context.Context) {
+	ticker := time.NewTicker(recordEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			if err := r.flush(); err != nil {
+				r.log.Warn("what became of the line could not be written", "reason", err)
+			}
+		}
+	}
+}
+
+// flush writes what is pending.
+func (r *lineRecord) flush() error {
+	r.mu.Lock()
+	events := r.pending
+	r.pending = nil
+	r.mu.Unlock()
+	if len(events) == 0 {
+		return nil
+	}
+	raw, err := json.Marshal(events)
+	if err == nil {
+		err = r.store.Append(lineLog, raw, recordKeep)
+	}
+	if err != nil {
+		r.mu.Lock()
+		r.pending = append(events, r.pending...)
+		r.mu.Unlock()
+	}
+	return err
+}
+
+// recent gives the last n events, the oldest first.
+func (r *lineRecord) recent(n int) ([]link.Event, error) {
+	events := []link.Event{}
+	err := r.store.Log(lineLog, func(raw []byte) bool {
+		var some []link.Event
+		if json.Unmarshal(raw, &some) == nil {
+			events = append(events, some...)
+			events = events[max(0, len(events)-n):]
+		}
+		return true
+	})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	events = append(events, r.pending...)
+	return events[max(0, len(events)-n):], err
+}
