@@ -140,10 +140,7 @@ func (in *Incoming) Commit() error {
 	case named:
 		return in.Settle()
 	}
-	if err := in.Close(); err != nil {
-		return err
-	}
-	return in.store.unnamed(in.ref)
+	return in.store.unnamed(in.ref, in.Withdraw, in.Settle)
 }
 
 // addRef is the second half of the commit protocol, for a blob that has its
@@ -169,17 +166,20 @@ func (s *Store) record(ref Ref) error {
 		return err
 	}
 	if !named {
-		return s.unnamed(ref)
+		return s.unnamed(ref,
+			func() error { return s.blobs.Withdraw(ref.Digest) },
+			func() error { return s.blobs.Settle(ref.Digest) })
 	}
 	return s.blobs.Settle(ref.Digest)
 }
 
-// unnamed removes a blob that the page does not name, and gives ErrNotNamed.
-func (s *Store) unnamed(ref Ref) error {
-	// Settled last, and after the removal is durable: a cut comes here again.
-	err := s.discard(ref.Digest)
-	if err == nil {
-		err = s.blobs.Settle(ref.Digest)
+// unnamed gives ErrNotNamed for a blob that the page does not name. It is
+// withdrawn, unless another project has a reference to it: then it is settled.
+func (s *Store) unnamed(ref Ref, withdraw, settle func() error) error {
+	referenced := true
+	err := s.meta.Bury(ref.Digest, func() error { referenced = false; return withdraw() })
+	if err == nil && referenced {
+		err = settle()
 	}
 	return errors.Join(fmt.Errorf("record %s of %s: %w", ref.Filename, ref.Name, ErrNotNamed), err)
 }

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -273,18 +274,37 @@ func TestRecoverRecordsAndRemoves(t *testing.T) {
 }
 
 func TestNotNamedAnyMore(t *testing.T) {
-	s := open(t, t.TempDir(), Options{})
-	defer closeStore(t, s)
 	sh := fill(t, "a", 1, 2000)
+	hex := sh.refs[0].Digest.String()
+	var steps []string
+	finished := false
+	disk := &durable.Disk{Fault: func(step durable.Step, path string, done bool) error {
+		if done && finished && (step == durable.StepRemove || step == durable.StepSyncDir) {
+			steps = append(steps, string(step)+" "+filepath.Base(path))
+		}
+		finished = finished || done && step == durable.StepSyncDir && strings.HasSuffix(path, hex[:2])
+		return nil
+	}}
+	s := open(t, t.TempDir(), Options{Disk: disk})
+	defer closeStore(t, s)
 	if err := s.PutProject(&pypi.Project{Name: "a"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := bring(s, sh, sh.refs[0]); !errors.Is(err, ErrNotNamed) {
 		t.Errorf("a file that the page does not name: %v", err)
 	}
+	// The state goes last, so that a cut comes here again.
+	if want := []string{"remove " + hex, "sync directory " + hex[:2], "remove " + hex + ".state"}; !slices.Equal(steps, want) {
+		t.Errorf("steps %q, want %q", steps, want)
+	}
 	if _, found := verify(t, s, VerifyOptions{}); len(found) != 0 {
 		t.Error(found)
 	}
+	if err := s.PutProject(sh.page); err != nil {
+		t.Fatal(err)
+	}
+	bringAll(t, s, sh)
+	whole(t, s, sh)
 }
 
 // TestSharedBytes takes over bytes that are here for another project.

@@ -334,7 +334,29 @@ func (p *Partial) Finish() (int64, error) {
 // Settle says that the finished blob is recorded: its state file goes, and the
 // digest is no longer this writer's.
 func (p *Partial) Settle() error {
-	return errors.Join(p.release(), p.dir.Settle(p.digest))
+	return p.end(func() error { return p.dir.disk.Remove(p.dir.statePath(p.digest)) })
+}
+
+// Withdraw takes the finished blob back, durably, since it will not be recorded,
+// and ends like Settle. The owner sees to it that nothing names the blob.
+func (p *Partial) Withdraw() error {
+	return p.end(func() error { return p.dir.withdraw(p.digest) })
+}
+
+// end does the last step of a finished blob and gives the digest free, in one:
+// whoever comes next finds both done.
+func (p *Partial) end(last func() error) error {
+	if !p.claimed {
+		return fmt.Errorf("end blob %s: %w", p.digest, fs.ErrClosed)
+	}
+	p.dir.mu.Lock()
+	err := last()
+	if err == nil {
+		p.claimed = false
+		delete(p.dir.open, p.digest)
+	}
+	p.dir.mu.Unlock()
+	return errors.Join(err, p.closeFile())
 }
 
 func (p *Partial) publish() error {

@@ -32,6 +32,27 @@ func (d *Dir) Settle(digest pypi.Digest) error {
 	return d.disk.Remove(d.statePath(digest))
 }
 
+// Withdraw removes a finished blob that will not be recorded, durably, and then
+// its state: a cut in between comes here again. One that a writer holds stays.
+func (d *Dir) Withdraw(digest pypi.Digest) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.open[digest] {
+		return nil
+	}
+	return d.withdraw(digest)
+}
+
+func (d *Dir) withdraw(digest pypi.Digest) error {
+	if err := d.disk.Remove(d.path(digest)); err != nil {
+		return err
+	}
+	if err := d.SyncRemoved(digest); err != nil {
+		return err
+	}
+	return d.disk.Remove(d.statePath(digest))
+}
+
 // Unrecorded tells whether a blob stands between Finish and Settle.
 func (d *Dir) Unrecorded(digest pypi.Digest) bool {
 	_, err := os.Stat(d.statePath(digest))
