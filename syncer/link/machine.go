@@ -97,7 +97,7 @@ func (t target) worked(o Observation, now time.Time) target {
 		copy(t.served[1:], t.served[:len(t.served)-1])
 		t.served[0] = o.Host
 	}
-	if t.fault != None && t.host != o.Host && t.serves(t.host) {
+	if o.About == Files && t.fault != None && t.host != o.Host && t.serves(t.host) {
 		return t
 	}
 	next := target{settled: t.settled, host: o.Host, base: o.Base, served: t.served}
@@ -200,7 +200,7 @@ func (m Machine) Next(o Observation, now time.Time) Machine {
 	if state != m.state {
 		m.state, m.since = state, since
 	}
-	return m.plan(o, m.failing() > failing, now)
+	return m.plan(o, m.failing() != failing, now)
 }
 
 // failing counts the targets that fail.
@@ -319,7 +319,7 @@ func (m Machine) uneasy() bool {
 
 // plan sets the next probe. It comes after FirstProbe, then after pauses that
 // double up to LastProbe; never while all is well, for the line may be metered.
-// A failure that is new begins with the short pause, for it may be chance.
+// What begins to fail, or to work again, is looked at soon: it may be chance.
 func (m Machine) plan(o Observation, fresh bool, now time.Time) Machine {
 	t := m.index
 	if o.About == Files {

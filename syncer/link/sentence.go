@@ -37,13 +37,17 @@ func (m Machine) Verdict(now time.Time) Verdict {
 	return v
 }
 
-// restamp gives t as the clock that shows now would have shown it. What is less
-// than a second is the drift of the clock, not its having been set.
-func restamp(t, now time.Time) time.Time {
+// restamp gives t as the clock that shows now would have shown it: the time between
+// them is the monotonic clock's.
+func restamp(t, now time.Time) time.Time { return moment(t, now, now.Sub(t)) }
+
+// moment is what lies ago before now, where the clock showed t. What is less than a
+// second is the drift of the clock, not its having been set.
+func moment(t, now time.Time, ago time.Duration) time.Time {
 	if t.IsZero() {
 		return t
 	}
-	s := now.Add(-now.Sub(t))
+	s := now.Add(-ago)
 	if d := s.Round(0).Sub(t.Round(0)); d > -time.Second && d < time.Second {
 		return t
 	}

@@ -33,7 +33,7 @@ var (
 	lostFile = step{"the files host is down", func(w *world) { w.files = Unreachable }, FilesDown, `^The files host files\.example cannot be reached since 00:0\d`}
 	slowly   = step{"answers take long", func(w *world) { w.latency = 7 * time.Second }, Slow, `^The upstream pypi\.example is slow: 7 s for an answer since 00:0\d`}
 	narrow   = step{"files come slowly", func(w *world) { w.lineRate = 3 << 10 }, Slow, `^The line is slow: 3 KB/s since 00:0\d`}
-	in1970   = step{"the clock is at 1970", func(w *world) { w.wrongClock = time.Unix(300, 0).Sub(time.Now()) }, ClockWrong, `^The clock of this box is wrong: it says 1 January 1970 00:0\d, and certificates are refused for \d+ s now; next try`}
+	in1970   = step{"the clock is at 1970", func(w *world) { w.wrongClock = time.Until(time.Unix(300, 0)) }, ClockWrong, `^The clock of this box is wrong: it says 1 January 1970 00:0\d, and certificates are refused for \d+ s now; next try`}
 	in2099   = step{"the clock is far ahead", func(w *world) { w.wrongClock = 99 * 365 * 24 * time.Hour }, ClockWrong, `^The clock of this box is wrong: it says .* 2098 `}
 )
 

@@ -28,8 +28,9 @@ const (
 // world is a network in which things break: a Client and a Resolver, and a tree
 // of /sys and /proc.
 type world struct {
-	t    *testing.T
-	root string
+	t        *testing.T
+	root     string
+	recorder Recorder // of the line over it; nil: none
 
 	mu                         sync.Mutex
 	unplugged, noRoute, noName bool
@@ -250,7 +251,7 @@ func (w *world) request(ctx context.Context, index, address string) Observation 
 func watch(t *testing.T, w *world, index string, do func(*Line)) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	l := &Line{Now: w.now, Boot: Boot{ID: "test", At: time.Now()}}
+	l := &Line{Now: w.now, Recorder: w.recorder, Boot: Boot{ID: "test", At: time.Now()}}
 	p := NewProber(index, w)
 	p.Resolver, p.Root, p.Now, p.Built = w, w.root, w.now, time.Now().Add(-time.Hour)
 	var work sync.WaitGroup
