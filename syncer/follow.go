@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"cheeseboard/storage/pypi"
 	"cheeseboard/syncer/plan"
@@ -33,7 +34,7 @@ func (p *pass) project(name pypi.Name) {
 	}
 	p.mu.Unlock()
 	if look && p.shouldLook(name) {
-		removed, err := p.refresh(name, forPass, p.class()).wait(p.ctx)
+		removed, err := p.ask(name)
 		if wire.CauseOf(err) == wire.Gone && !pin {
 			err = p.forget(name)
 		} else if err != nil && !ours(err) {
@@ -59,6 +60,38 @@ func (p *pass) project(name pypi.Name) {
 		p.failed(name, err)
 	}
 	p.failed(name, p.choose(page, chosen, pin, wished))
+}
+
+const (
+	// pageTries is how often a page is asked for in one pass, where the failure
+	// may be chance: what a project needs is known by its page only.
+	pageTries = 3
+	// pagePause is the longest pause between two of these tries. It keeps a
+	// connection from others.
+	pagePause = 5 * time.Second
+)
+
+// ask asks for a page, again where that may help at once.
+func (p *pass) ask(name pypi.Name) (removed int, err error) {
+	for try := 1; ; try++ {
+		removed, err = p.refresh(name, forPass, p.class()).wait(p.ctx)
+		var problem *wire.Problem
+		if try == pageTries || !asProblem(err, &problem) || problem.RetryAfter > pagePause {
+			return removed, err
+		}
+		switch problem.Cause {
+		case wire.Busy, wire.Broken, wire.Cut:
+		default:
+			return removed, err
+		}
+		timer := time.NewTimer(max(problem.RetryAfter, time.Duration(try)*time.Second/2))
+		select {
+		case <-timer.C:
+		case <-p.ctx.Done():
+			timer.Stop()
+			return removed, err
+		}
+	}
 }
 
 // blame sees to it that a failure is noted: the look may have been a client's,

@@ -17,7 +17,7 @@ const (
 	// waits it out exactly, five times.
 	comeBack = 3 * time.Second
 	// pulseAfter is how long a sign of life from the upstream counts.
-	pulseAfter = 15 * time.Second
+	pulseAfter = 5 * time.Second
 	// maxAbsent bounds the names that are remembered as unknown to the upstream.
 	maxAbsent = 10_000
 )
