@@ -129,7 +129,7 @@ func (p *pass) expect(told news) {
 
 // unchanged tells whether the feed vouches for a stored page.
 func (p *pass) unchanged(name pypi.Name, n note) bool {
-	if !p.told.told || n.Page != nil || n.HeldBack > 0 || len(n.Refused) > 0 || n.Upstream != p.index.Address() {
+	if !p.told.told || n.Page != nil || n.doubtful() || n.Upstream != p.index.Address() {
 		return false
 	}
 	if since := p.now().Sub(n.Asked); since < 0 || since >= sweepEvery {

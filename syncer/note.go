@@ -38,6 +38,14 @@ func (n *note) empty() bool {
 	return n.Validators == upstream.Validators{} && n.Wish == nil && !n.troubled()
 }
 
+// doubtful tells whether the stored page may not be what the upstream would say
+// now, although neither validators nor serials tell: removals were kept back, or
+// entries or files of it were no good, or it lacks what is wanted. Then it may be
+// the page that is wrong.
+func (n *note) doubtful() bool {
+	return n.HeldBack > 0 || len(n.Refused) > 0 || len(n.Files) > 0 || len(n.Remarks) > 0
+}
+
 // troubled tells whether there is something to report.
 func (n *note) troubled() bool {
 	return n.Page != nil || len(n.Files) > 0 || n.HeldBack > 0 || len(n.Refused) > 0 || len(n.Remarks) > 0

@@ -98,10 +98,9 @@ func (e *Engine) look(name pypi.Name, mode removals, class budget.Class, alive f
 		known = false
 	}
 	// Validators serve only as long as the page that they came with is here as
-	// it came, and is not in doubt: not where removals were kept back, nor where
-	// entries or files of it were no good, since it may be the page that is wrong.
+	// it came, and is not in doubt.
 	var validators upstream.Validators
-	if known && n.HeldBack == 0 && len(n.Refused) == 0 && len(n.Files) == 0 && n.Upstream == e.index.Address() {
+	if known && !n.doubtful() && n.Upstream == e.index.Address() {
 		validators = n.Validators
 	}
 	if err := e.admit(class); err != nil {
