@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -346,6 +347,9 @@ func (r *reader) limit() (limit int64, wait <-chan struct{}, err error) {
 			r.file, _, err = r.engine.shelf.Open(d.item.Name, d.item.Digest)
 		} else {
 			r.file, err = d.follow()
+			if errors.Is(err, fs.ErrNotExist) {
+				return r.pos, d.changed, nil // it has just got its name, and the end is being told
+			}
 		}
 	}
 	return limit, wait, err
