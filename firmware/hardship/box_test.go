@@ -24,6 +24,9 @@ import (
 // limit bounds whatever a test waits for: long enough for a loaded machine.
 const limit = 2 * time.Minute
 
+// silence is the stall time-out where an upstream that falls silent is tried.
+const silence = config.Duration(2 * time.Second)
+
 // upstream starts a server for an index, and closes it with the test.
 func upstream(t testing.TB, index *upstreamtest.Index, prepare ...func(*upstreamtest.Server)) *upstreamtest.Server {
 	t.Helper()
@@ -44,8 +47,8 @@ func settings(t testing.TB, up *upstreamtest.Server, projects ...string) app.Con
 	c := app.DefaultConfig()
 	c.Data = filepath.Join(t.TempDir(), "data")
 	c.Upstream.URL = up.IndexURL()
-	c.Upstream.ConnectTimeout = config.Duration(2 * time.Second)
-	c.Upstream.StallTimeout = config.Duration(2 * time.Second)
+	c.Upstream.ConnectTimeout = config.Duration(20 * time.Second)
+	c.Upstream.StallTimeout = config.Duration(20 * time.Second)
 	c.Pull.Fresh = 0 // ask the upstream each time
 	c.Sync.Projects = projects
 	c.Sync.Python = []string{"3.12"}

@@ -53,10 +53,13 @@ func TestOneBadProject(t *testing.T) {
 				t.Skip("it takes the downloader's patience")
 			}
 			index, projects := village(t, 60)
-			up := upstream(t, index)
+			up := upstream(t, index, func(s *upstreamtest.Server) { s.Dialect.NoMetadata = true })
 			up.Tell(c.target, c.lie, 0)
 			settings := settings(t, up, projects...)
 			settings.Sync.Connections = 4
+			if c.cause == "stalled" {
+				settings.Upstream.StallTimeout = silence
+			}
 			b := open(t, settings)
 			begun := time.Now()
 			summary, err := b.sync()
@@ -81,7 +84,7 @@ func TestOneBadProject(t *testing.T) {
 			b.sound()
 			up.Truth()
 			b.synced()
-			if left := b.problems(); len(left) > 0 || len(b.holdings(bad)) != 2 {
+			if left := b.problems(); len(left) > 0 || len(b.holdings(bad)) != 1 {
 				t.Errorf("after the upstream mended it, %v is here, and problems are left:\n%s", b.holdings(bad), left)
 			}
 		})
@@ -97,7 +100,9 @@ func TestClientsOfOthers(t *testing.T) {
 	up := upstream(t, index)
 	bad := projects[0]
 	told := up.Tell(upstreamtest.OnFile(bad), upstreamtest.NeverAnswer(), 0)
-	b := serve(t, settings(t, up, bad))
+	c := settings(t, up, bad)
+	c.Upstream.StallTimeout = silence
+	b := serve(t, c)
 	<-told.Reached()
 	for _, project := range projects[1:] {
 		p := b.patiently(func() page { return b.page(project) })

@@ -22,9 +22,16 @@ func TestCatalogueIsCovered(t *testing.T) {
 		return name
 	}
 	tried := make(map[string]bool)
+	var lies []string
 	for _, row := range trials {
-		tried[kind(row.lie)] = true
-		if _, err := upstreamtest.ParseLie(row.lie); err != nil {
+		lies = append(lies, row.lie)
+	}
+	for _, row := range feedTrials {
+		lies = append(lies, row.lie)
+	}
+	for _, lie := range lies {
+		tried[kind(lie)] = true
+		if _, err := upstreamtest.ParseLie(lie); err != nil {
 			t.Error(err)
 		}
 	}
@@ -115,6 +122,9 @@ func try(t *testing.T, row trial, how manner) string {
 	c := settings(t, x.up, project)
 	c.Sync.Latest = 0                              // both wheels
 	c.Pull.Wait = config.Duration(8 * time.Second) // what is tried here is not the patience of clients
+	if strings.HasPrefix(row.lie, "stall:") || row.lie == "never-answer" {
+		c.Upstream.StallTimeout = silence
+	}
 	x.box = open(t, c)
 	if how == held {
 		x.synced()
@@ -304,6 +314,9 @@ func (x *liar) judgeStatus(all problems, err error) {
 func (x *liar) heals() {
 	x.Helper()
 	x.up.Truth()
+	// Something else changes, so that the feed has news: it is read again from
+	// before the last pass, and tells which page must be newer than what was told.
+	must(x, x.index.AddProject("elsewhere"))
 	x.synced()
 	x.sound()
 	x.honest(x.index, project)

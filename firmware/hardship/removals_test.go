@@ -2,6 +2,7 @@ package hardship
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -14,10 +15,10 @@ import (
 )
 
 // mirrored is a village that a box holds, and the wheel of one of its projects.
-func mirrored(t testing.TB, n int) (*box, *upstreamtest.Server, []string) {
+func mirrored(t testing.TB, n int, prepare ...func(*upstreamtest.Server)) (*box, *upstreamtest.Server, []string) {
 	t.Helper()
 	index, projects := village(t, n)
-	up := upstream(t, index)
+	up := upstream(t, index, prepare...)
 	b := open(t, settings(t, up, projects...))
 	b.synced()
 	return b, up, projects
@@ -205,29 +206,35 @@ func TestGuard(t *testing.T) {
 func TestEverythingGone(t *testing.T) {
 	t.Parallel()
 	for _, lie := range []upstreamtest.Lie{upstreamtest.EmptyPage(), upstreamtest.Status(404, "")} {
-		t.Run(lie.Name, func(t *testing.T) {
-			b, up, projects := mirrored(t, 30)
-			before := b.all(projects)
-			up.Tell(upstreamtest.OnPage("*"), lie, 0)
-			if _, err := b.sync(); !errors.Is(err, syncer.ErrGuard) {
-				t.Errorf("the sync has ended with %v", err)
-			}
-			for _, project := range projects {
-				p := b.page(project)
-				if !slices.Equal(p.names, []string{wheelOf(project)}) {
-					t.Errorf("the page of %s is %v with %v", project, p, p.names)
+		for _, feed := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, with a feed %t", lie.Name, feed), func(t *testing.T) {
+				b, up, projects := mirrored(t, 30, func(s *upstreamtest.Server) { s.Dialect.NoFeed = !feed })
+				before := b.all(projects)
+				up.Tell(upstreamtest.OnPage("*"), lie, 0)
+				// As long as the feed tells of no change, a pass does not ask.
+				if _, err := b.sync(); errors.Is(err, syncer.ErrGuard) == feed {
+					t.Errorf("the sync has ended with %v", err)
 				}
-			}
-			if after := b.all(projects); !maps.Equal(before, after) {
-				t.Errorf("%d of %d blobs are left", len(after), len(before))
-			}
-			b.sound()
-			up.Truth()
-			b.synced()
-			if left := b.problems(); len(left) > 0 || !maps.Equal(before, b.all(projects)) {
-				t.Errorf("after the lie has ended:\n%s", left)
-			}
-		})
+				for _, project := range projects {
+					p := b.page(project)
+					if !slices.Equal(p.names, []string{wheelOf(project)}) {
+						t.Errorf("the page of %s is %v with %v", project, p, p.names)
+					}
+				}
+				if _, err := b.sync(); !errors.Is(err, syncer.ErrGuard) {
+					t.Errorf("after clients have asked, the sync has ended with %v", err)
+				}
+				if after := b.all(projects); !maps.Equal(before, after) {
+					t.Errorf("%d of %d blobs are left", len(after), len(before))
+				}
+				b.sound()
+				up.Truth()
+				b.synced()
+				if left := b.problems(); len(left) > 0 || !maps.Equal(before, b.all(projects)) {
+					t.Errorf("after the lie has ended:\n%s", left)
+				}
+			})
+		}
 	}
 }
 
