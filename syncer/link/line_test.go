@@ -103,14 +103,12 @@ func TestASlowRecorderHoldsNobodyUp(t *testing.T) {
 	hold := make(chan struct{})
 	d := &diary{t: t, hold: hold}
 	l := &Line{Recorder: d, Boot: Boot{ID: "b1", At: time.Now()}}
-	writing := make(chan struct{})
+	writing, changed := make(chan struct{}), l.Changed()
 	go func() {
 		defer close(writing)
 		l.Met(asked(None)) // it waits in Record
 	}()
-	for l.Verdict().State != Well {
-		<-l.Changed()
-	}
+	<-changed
 	l.Met(asked(Unreachable)) // while the other one writes
 	l.Met(asked(None))
 	if !l.Up() || l.Sentence() == "" {
