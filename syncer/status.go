@@ -9,6 +9,7 @@ import (
 
 	"cheeseboard/storage/pypi"
 	"cheeseboard/syncer/budget"
+	"cheeseboard/syncer/link"
 	"cheeseboard/syncer/wire"
 )
 
@@ -25,11 +26,13 @@ type Problem struct {
 
 // LineStatus is the judgement of the line for people.
 type LineStatus struct {
-	Up       bool      `json:"up"`
-	Since    time.Time `json:"since,omitzero"`
-	Cause    string    `json:"cause,omitempty"`
-	NextTry  time.Time `json:"next_try,omitzero"`
-	Received int64     `json:"received"` // bytes since the program started
+	Up       bool       `json:"up"`
+	State    link.State `json:"state"`
+	Since    time.Time  `json:"since,omitzero"`
+	Cause    string     `json:"cause,omitempty"`
+	Sentence string     `json:"sentence"` // the cause, since when, the next try
+	NextTry  time.Time  `json:"next_try,omitzero"`
+	Received int64      `json:"received"` // bytes since the program started
 }
 
 // Status is how the engine is doing.
@@ -50,7 +53,7 @@ func (e *Engine) Status() (Status, error) {
 	v := e.Line.Verdict()
 	s := Status{
 		Upstream: e.index.Address(), Selected: len(e.opts.Selection),
-		Line:     LineStatus{Up: v.Up, Since: v.Since, Cause: v.Cause, NextTry: v.Probe, Received: e.wire.Received()},
+		Line:     LineStatus{Up: v.Up, State: v.State, Since: v.Since, Cause: v.Cause, Sentence: e.Line.Sentence(), NextTry: v.Probe, Received: e.wire.Received()},
 		Problems: e.problems(), Wishes: e.wishes(),
 	}
 	if e.opts.Budget != nil {

@@ -182,16 +182,6 @@ func (x *Index) read(resp *http.Response) ([]byte, error) {
 	return body, nil
 }
 
-// Probe asks the index for the head of its root list: a small sign of life. An
-// answer of any kind is nil.
-func (x *Index) Probe(ctx context.Context) error {
-	resp, err := x.client.Get(ctx, http.MethodHead, x.base.String(), http.Header{"Accept": {accept}})
-	if err != nil {
-		return err
-	}
-	return resp.Body.Close()
-}
-
 func problem(address string, err error) error {
 	var p *wire.Problem
 	switch {

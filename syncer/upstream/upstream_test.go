@@ -436,33 +436,6 @@ func TestHeadersThatLie(t *testing.T) {
 	<-asked
 }
 
-func TestProbe(t *testing.T) {
-	server, x := dairy(t, ut.Dialect{}, 0)
-	if err := x.Probe(t.Context()); err != nil {
-		t.Error(err)
-	}
-	server.Tell(ut.OnRoot(), ut.Status(500, ""), 1)
-	if err := x.Probe(t.Context()); err != nil {
-		t.Errorf("an answer is a sign of life: %v", err)
-	}
-	server.Tell(ut.OnRoot(), ut.NeverAnswer(), 1)
-	hasty := asker(t, server.IndexURL(), 0, impatient)
-	if err := hasty.Probe(t.Context()); wire.CauseOf(err) != wire.Stalled {
-		t.Errorf("silence: %v", err)
-	}
-	if err := server.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	if err := x.Probe(t.Context()); wire.CauseOf(err) != wire.Unreachable && wire.CauseOf(err) != wire.Cut {
-		t.Errorf("nobody there: %v", err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := x.Probe(ctx); wire.CauseOf(err) != wire.Canceled {
-		t.Errorf("canceled: %v", err)
-	}
-}
-
 func TestAddressIsChecked(t *testing.T) {
 	for _, address := range []string{"pypi.org/simple", "ftp://x.example/", "http://", "http://[::1", "/simple/"} {
 		if _, err := upstream.New(address, nil, 0); err == nil || !strings.Contains(err.Error(), strconv.Quote(address)) {

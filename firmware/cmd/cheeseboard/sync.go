@@ -116,10 +116,9 @@ func statusText(s app.Status, now time.Time) string {
 	switch v := s.Sync.Line; {
 	case !s.Serving:
 		line("upstream", "%s", s.Sync.Upstream)
-	case v.Up:
-		line("upstream", "%s can be reached; %s received", s.Sync.Upstream, bytesText(v.Received))
 	default:
-		line("upstream", "%s cannot be reached since %s: %s; next try %s", s.Sync.Upstream, v.Since.Format(time.TimeOnly), v.Cause, v.NextTry.Format(time.TimeOnly))
+		line("upstream", "%s; %s received", s.Sync.Upstream, bytesText(v.Received))
+		line("", "%s", v.Sentence)
 	}
 	switch p := s.Sync.Progress; {
 	case s.Sync.Syncing:
