@@ -236,8 +236,8 @@ func (s *Store) Pin(name pypi.Name, digest pypi.Digest, pinned bool) error {
 }
 
 // OpenFile opens a file that is here for a project; ErrNotFound where it is not.
-// The caller closes it. Where the disk has lost the bytes, the reference goes, so
-// that they can come again.
+// The caller closes it. Where the disk has lost the bytes, or some of them, the
+// reference goes, so that they can come again.
 func (s *Store) OpenFile(name pypi.Name, digest pypi.Digest) (*os.File, Ref, error) {
 	ref, ok, err := s.meta.Ref(name, digest)
 	if err != nil {
@@ -248,7 +248,19 @@ func (s *Store) OpenFile(name pypi.Name, digest pypi.Digest) (*os.File, Ref, err
 	}
 	f, err := s.blobs.OpenBlob(digest)
 	if errors.Is(err, ErrNotFound) {
-		err = errors.Join(err, s.lose(name, digest))
+		return nil, ref, errors.Join(err, s.lose(name, digest))
 	}
-	return f, ref, err
+	if err != nil {
+		return nil, ref, err
+	}
+	info, err := f.Stat()
+	if err == nil && info.Size() != ref.Size {
+		// A disk that loses power may keep the name and lose the end.
+		err = fmt.Errorf("open %s of %s: %d bytes, recorded are %d: %w", digest, name, info.Size(), ref.Size, ErrNotFound)
+		err = errors.Join(err, s.setAside(digest, info))
+	}
+	if err != nil {
+		return nil, ref, errors.Join(err, f.Close())
+	}
+	return f, ref, nil
 }
