@@ -40,7 +40,7 @@ type Server struct {
 	http      *http.Server
 	addresses []string // of the listeners, pages first
 	listeners []net.Listener
-	hold      []*portHold // keep the ports while the server is killed
+	hold      []*portHold // keep the ports, also while the server is killed
 	closed    bool
 	quit      chan struct{}  // closed by Close
 	serving   sync.WaitGroup // listeners
@@ -80,7 +80,30 @@ func (s *Server) StartAt(address string) error {
 		Handler: s, ConnContext: withConn, ReadHeaderTimeout: time.Minute,
 		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // broken connections are the purpose
 	}
-	return s.listen(wanted)
+	held, err := s.holdPorts(wanted)
+	if err != nil {
+		return errors.Join(err, s.releasePorts())
+	}
+	return s.listen(held)
+}
+
+// holdPorts keeps the ports for as long as the server lives: between Kill and
+// Revive nobody else gets them. s.mu is held.
+func (s *Server) holdPorts(wanted []string) ([]string, error) {
+	var held []string
+	for _, address := range wanted {
+		h, err := holdPort(address)
+		if err != nil {
+			return nil, err
+		}
+		s.hold = append(s.hold, h)
+		at, err := h.address()
+		if err != nil {
+			return nil, err
+		}
+		held = append(held, at)
+	}
+	return held, nil
 }
 
 // listen opens the addresses and serves on them; s.mu is held.
@@ -195,15 +218,7 @@ func (s *Server) Kill() error {
 	if s.closed || len(s.listeners) == 0 {
 		return errors.New("kill upstream: it is not listening")
 	}
-	errs := []error{s.unlisten()}
-	for _, address := range s.addresses {
-		h, err := holdPort(address)
-		errs = append(errs, err)
-		if err == nil {
-			s.hold = append(s.hold, h)
-		}
-	}
-	return errors.Join(errs...)
+	return s.unlisten()
 }
 
 // unlisten closes the listeners and drops the connections; s.mu is held.
@@ -226,8 +241,7 @@ func (s *Server) Revive() error {
 		return errors.New("revive upstream: it was not killed")
 	}
 	s.line.lift()
-	err := s.listen(s.addresses)
-	return errors.Join(err, s.releasePorts())
+	return s.listen(s.addresses)
 }
 
 func (s *Server) releasePorts() error {
