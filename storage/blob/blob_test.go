@@ -193,6 +193,28 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// TestResumeBeyondTheSize goes on with a partial of which the index now states
+// fewer bytes than are here.
+func TestResumeBeyondTheSize(t *testing.T) {
+	root := t.TempDir()
+	data, digest := payload(2, 1000)
+	p := begin(t, open(t, root, Options{BootID: "boot-1"}), digest, 2000)
+	write(t, p, append(data, data[:500]...))
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	d := open(t, root, Options{BootID: "boot-1"})
+	p = begin(t, d, digest, int64(len(data)))
+	if p.Offset() != 0 {
+		t.Fatalf("goes on at %d", p.Offset())
+	}
+	write(t, p, data)
+	if _, err := p.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	check(t, d, digest, data)
+}
+
 func TestMismatch(t *testing.T) {
 	data, digest := payload(3, 5000)
 	for _, c := range []struct {

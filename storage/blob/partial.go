@@ -155,6 +155,9 @@ func (p *Partial) resume() error {
 	p.offset, p.state.Synced, p.state.Hash, p.state.Validator = old.Synced, old.Synced, old.Hash, old.Validator
 	n, err := io.Copy(p.hash, io.NewSectionReader(p.file, p.offset, info.Size()-p.offset))
 	p.offset += n
+	if err == nil && p.state.Size >= 0 && p.offset > p.state.Size {
+		return fmt.Errorf("it has %d bytes, the index now states %d", p.offset, p.state.Size)
+	}
 	return err
 }
 

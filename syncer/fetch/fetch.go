@@ -153,7 +153,8 @@ func (d *download) attempt(ctx context.Context) (done bool, err error) {
 	if offset > 0 && offset == t.Size() {
 		return true, nil
 	}
-	if d.noRange && t.Validator() == "" && offset > 0 {
+	tooFar := t.Size() >= 0 && offset > t.Size() // the index has changed its mind
+	if tooFar || d.noRange && t.Validator() == "" && offset > 0 {
 		if err := d.reset(); err != nil {
 			return false, err
 		}

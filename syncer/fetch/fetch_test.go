@@ -218,6 +218,19 @@ func TestAsksNothingWhenAllIsThere(t *testing.T) {
 	}
 }
 
+// TestMoreIsHereThanStated begins with more bytes than the index states, as when
+// it has changed its mind: they are thrown away, whatever the upstream answers.
+func TestMoreIsHereThanStated(t *testing.T) {
+	b := start(t, 1000)
+	m := &memory{b: make([]byte, len(b.content)+100), size: int64(len(b.content)), validator: `"another"`}
+	if err := b.fetcher.Fetch(t.Context(), b.server.FileURL(wheelName), m); err != nil || !bytes.Equal(m.b, b.content) || m.resets != 1 {
+		t.Errorf("%d bytes of %d after %d resets, %v", len(m.b), len(b.content), m.resets, err)
+	}
+	if requests := b.requests(); len(requests) != 1 {
+		t.Errorf("%d requests", len(requests))
+	}
+}
+
 func TestSizeUnknown(t *testing.T) {
 	b := start(t, 100_000)
 	b.server.Tell(upstreamtest.OnFile(wheelName), upstreamtest.CutAfter(50_000), 1)
