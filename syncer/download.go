@@ -33,7 +33,7 @@ type download struct {
 	wish atomic.Bool // somebody waits for it
 
 	alive   chan struct{} // closed when the upstream has answered at all, or at the end
-	started chan struct{} // closed at the first byte, or at the end
+	started chan struct{} // closed when there are bytes to give out, or at the end
 	done    chan struct{} // closed at the end
 
 	mu      sync.Mutex
@@ -190,7 +190,7 @@ func (d *download) attach(in Incoming) {
 	d.update(func() {
 		d.follow, d.offset = in.Follow, in.Offset()
 		if d.offset > 0 {
-			d.begin()
+			d.begin() // what is here already is no sign of life
 		}
 	})
 }
@@ -205,7 +205,6 @@ func (d *download) live() {
 
 // begin opens the gate for readers; d.mu is held.
 func (d *download) begin() {
-	d.live()
 	if !d.begun {
 		d.begun = true
 		close(d.started)
@@ -217,6 +216,7 @@ func (d *download) void() { d.update(func() { d.epoch++; d.offset = 0 }) }
 func (d *download) end(err error) {
 	d.update(func() {
 		d.ended, d.err = true, err
+		d.live()
 		d.begin()
 	})
 	close(d.done)
@@ -243,7 +243,7 @@ func (t *tracked) Write(b []byte) (int, error) {
 	}
 	n, err := t.Incoming.Write(b)
 	if n > 0 {
-		t.d.update(func() { t.d.offset = t.Offset(); t.d.begin() })
+		t.d.update(func() { t.d.offset = t.Offset(); t.d.live(); t.d.begin() })
 	}
 	return n, err
 }

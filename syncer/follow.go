@@ -50,6 +50,12 @@ func (p *pass) project(name pypi.Name) {
 			return
 		}
 	}
+	n, err := p.notes.get(name)
+	if err == nil && n.Page != nil {
+		// Its failure was noted, now or in a pass before: a wish for it stands.
+		err = errors.New("its page waits for its next try")
+	}
+	p.failed(name, err)
 	page, known, err := p.cat.Project(name)
 	if err != nil || !known {
 		p.failed(name, err)
@@ -119,7 +125,7 @@ func (p *pass) shouldLook(name pypi.Name) bool {
 	p.Engine.mu.Lock()
 	checked, ok := p.checked[name]
 	p.Engine.mu.Unlock()
-	if ok && p.now().Sub(checked) < p.opts.Fresh {
+	if ok && p.now().Sub(checked) < p.opts.Fresh && !p.changedSince(name) {
 		return false
 	}
 	n, err := p.notes.get(name)

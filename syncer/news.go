@@ -69,7 +69,7 @@ func (b *notebook) editOwn(change func(*ownNote)) error {
 type news struct {
 	told bool                // the feed was read: what is not due has not changed
 	due  map[pypi.Name]int64 // projects that changed, and the serial that their pages must have
-	last int64               // how far it was read
+	last int64               // up to where it has been followed when the pass is through; 0: no further than before
 }
 
 // readFeed asks the upstream what has changed. Where it cannot or will not say,
@@ -113,9 +113,14 @@ func (p *pass) changes(ctx context.Context, feed *upstream.Feed, read, last int6
 		return news{told: true, last: last}, nil
 	}
 	changes, err := feed.Since(ctx, plan.Window(read, overlap))
-	if err != nil || changes.More {
+	if err != nil {
 		p.log.Info("the change feed could not be read to its end; every page is asked for", "reason", err)
-		return news{last: read}, nil
+		return news{}, nil
+	}
+	if changes.More {
+		// Every page is asked for, so the rest need not be read.
+		p.log.Info("the change feed tells of very much; every page is asked for", "changes", changes.Rows)
+		return news{last: last}, nil
 	}
 	return news{told: true, last: changes.Last, due: plan.Told(changes.Projects)}, nil
 }
@@ -125,6 +130,18 @@ func (p *pass) expect(told news) {
 	p.Engine.mu.Lock()
 	defer p.Engine.mu.Unlock()
 	p.expected = told.due
+}
+
+// changedSince tells whether a page that was confirmed lately must be asked for all
+// the same: the feed tells of a change, and will not tell of it again, for after
+// this pass it is read from its end. Where the pass begins to follow the feed, it
+// may have changed before that end as well.
+func (p *pass) changedSince(name pypi.Name) bool {
+	if !p.told.told {
+		return p.told.last > 0
+	}
+	stored, _, err := p.cat.Serial(name)
+	return err != nil || plan.Due(stored, p.told.due[name])
 }
 
 // unchanged tells whether the feed vouches for a stored page.

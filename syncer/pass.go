@@ -1,6 +1,7 @@
 package syncer
 
 import (
+	"cmp"
 	"container/heap"
 	"context"
 	"errors"
@@ -176,8 +177,8 @@ func (p *pass) run() (Summary, error) {
 	p.expect(p.told)
 	p.work()
 	err = p.fatal
-	if err == nil && p.ctx.Err() != nil {
-		err = &wire.Problem{Cause: wire.Canceled, Err: p.ctx.Err()}
+	if err == nil && p.stopped() != nil {
+		err = &wire.Problem{Cause: wire.Canceled, Err: p.stopped()}
 	}
 	if err == nil {
 		err = errors.Join(p.removals(), p.granted())
@@ -194,10 +195,14 @@ func (p *pass) run() (Summary, error) {
 	return p.summary, errors.Join(err, p.remember())
 }
 
+// stopped tells whether the pass was ended from outside. The engine's end reaches
+// the requests a moment before it reaches p.ctx.
+func (p *pass) stopped() error { return cmp.Or(p.ctx.Err(), p.Engine.ctx.Err()) }
+
 // remember notes what the pass did, and how far the feed has been followed: what
 // failed is noted with each project and does not hold the rest up.
 func (p *pass) remember() error {
-	through := p.fatal == nil && p.ctx.Err() == nil && p.told.last > 0
+	through := p.fatal == nil && p.stopped() == nil && p.told.last > 0
 	if !through && !p.worthNoting() {
 		return nil
 	}
