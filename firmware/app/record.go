@@ -18,6 +18,8 @@ const (
 	recordEvery = time.Minute
 	// recordKeep is how many writes are kept: at one an hour, more than a year.
 	recordKeep = 10_000
+	// recordPending is how many events wait in memory where the disk takes none.
+	recordPending = 1000
 )
 
 // lineRecord keeps what became of the line in the store.
@@ -34,6 +36,7 @@ func (r *lineRecord) Record(e link.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.pending = append(r.pending, e)
+	r.pending = r.pending[max(0, len(r.pending)-recordPending):]
 }
 
 // run writes now and then, until ctx ends.

@@ -33,8 +33,9 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 		return errors.Join(err, listener.Close())
 	}
 	defer release()
-	front := httpd.NewServer(a.front, a.log)
-	control := &http.Server{Handler: a.control(time.Now()), ReadHeaderTimeout: 10 * time.Second}
+	var requests gate
+	front := httpd.NewServer(requests.guard(a.front), a.log)
+	control := &http.Server{Handler: requests.guard(a.control(time.Now())), ReadHeaderTimeout: 10 * time.Second}
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -62,7 +63,33 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 	}
 	err = errors.Join(err, control.Close())
 	running.Wait()
+	requests.shut()
 	return errors.Join(err, frontErr, runErr)
+}
+
+// gate lets requests through until it is shut, which waits for those that are
+// under way: a server that is closed ends their connections and does not wait,
+// and the store must not be closed under them.
+type gate struct {
+	mu   sync.RWMutex // held for reading by each request
+	down bool
+}
+
+func (g *gate) guard(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		g.mu.RLock()
+		defer g.mu.RUnlock()
+		if g.down {
+			panic(http.ErrAbortHandler) // its connection is gone
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+func (g *gate) shut() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.down = true
 }
 
 func explainListen(address string, err error) error {
