@@ -18,8 +18,9 @@ const (
 	recordEvery = time.Minute
 	// recordKeep is how many writes are kept: at one an hour, more than a year.
 	recordKeep = 10_000
-	// recordPending is how many events wait in memory where the disk takes none.
-	recordPending = 1000
+	// recordPending is how many events wait in memory where the disk takes none: what one
+	// write can hold.
+	recordPending = 500
 )
 
 // lineRecord keeps what became of the line in the store.
