@@ -251,6 +251,10 @@ func (s *Store) rebuilt() (bool, error) {
 	return raw != nil, err
 }
 
+// Rebuilt tells whether the metadata were lost since files are here, and no
+// repairing verify has said since that nothing is missing.
+func (s *Store) Rebuilt() (bool, error) { return s.rebuilt() }
+
 // Close writes out what is in memory and gives the folder free. Partials that
 // are still open must be closed before. ErrFull when there is no room to write it
 // out: nothing is lost, but this process cannot open the folder again.

@@ -30,4 +30,7 @@ type SyncOptions struct {
 type VerifyOptions struct {
 	Repair  bool `json:"repair"`
 	Restart bool `json:"restart"`
+	// Unclaimed: with Repair, remove also what no page names where the metadata
+	// were lost: every page that is wanted has been fetched again.
+	Unclaimed bool `json:"unclaimed"`
 }

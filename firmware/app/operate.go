@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"time"
 
 	"cheeseboard/firmware/config"
@@ -68,7 +71,7 @@ func (a *App) Sync(ctx context.Context, opts SyncOptions, report func(Event)) er
 func (a *App) Verify(ctx context.Context, opts VerifyOptions, report func(Event)) error {
 	last := time.Now()
 	progress, err := a.Store.Verify(ctx, storage.VerifyOptions{
-		Repair: opts.Repair, Restart: opts.Restart,
+		Repair: opts.Repair, Restart: opts.Restart, Unclaimed: opts.Unclaimed,
 		Report: func(f storage.Finding) { report(Event{Finding: &f}) },
 		Progress: func(p storage.VerifyProgress) {
 			if time.Since(last) >= tick {
@@ -99,15 +102,34 @@ func once(c config.Config, log *slog.Logger, do func(*App) error) error {
 // RunSync makes one pass: in the box that serves this data folder, or by itself.
 func RunSync(ctx context.Context, c config.Config, log *slog.Logger, opts SyncOptions, report func(Event)) error {
 	if remote, ok := dial(ctx, c.Data); ok {
+		status, err := remote.status(ctx)
+		if err != nil {
+			return err
+		}
+		if status.Settings != fingerprint(c) {
+			return errors.New("the box that serves this data folder runs with other settings than these; restart it to have it take them, or leave out what differs")
+		}
 		return remote.stream(ctx, "/sync", opts, report)
 	}
 	return once(c, log, func(a *App) error { return a.Sync(ctx, opts, report) })
+}
+
+// existing refuses a data folder that is none: a command that only looks must
+// not make one where a name was mistyped.
+func existing(c config.Config) error {
+	if _, err := os.Stat(filepath.Join(c.Data, "FORMAT")); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no cheeseboard's data in %s; name the right folder with --data, or begin with cheeseboard serve or sync", c.Data)
+	}
+	return nil
 }
 
 // RunVerify proves the store: in the box that serves it, or by itself.
 func RunVerify(ctx context.Context, c config.Config, log *slog.Logger, opts VerifyOptions, report func(Event)) error {
 	if remote, ok := dial(ctx, c.Data); ok {
 		return remote.stream(ctx, "/verify", opts, report)
+	}
+	if err := existing(c); err != nil {
+		return err
 	}
 	return once(c, log, func(a *App) error { return a.Verify(ctx, opts, report) })
 }
@@ -118,6 +140,9 @@ func ReadStatus(ctx context.Context, c config.Config, log *slog.Logger) (Status,
 		return remote.status(ctx)
 	}
 	var s Status
+	if err := existing(c); err != nil {
+		return s, err
+	}
 	err := once(c, log, func(a *App) (err error) {
 		s, err = a.Status()
 		return err

@@ -22,6 +22,12 @@ func (a *App) probeStorage() health.Finding {
 	if _, _, err := a.Store.Info("cheeseboard"); err != nil {
 		return health.Finding{Severity: health.Failed, Summary: "the metadata cannot be read: " + err.Error(), Action: "run cheeseboard verify"}
 	}
+	if rebuilt, err := a.Store.Rebuilt(); err == nil && rebuilt {
+		return health.Finding{
+			Severity: health.Attention, Action: "run cheeseboard sync, then cheeseboard verify --repair --unclaimed",
+			Summary: "the metadata were lost and begun anew: files that are here wait for their pages",
+		}
+	}
 	return health.Finding{Summary: "the metadata can be read"}
 }
 

@@ -1,6 +1,10 @@
 package app
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
 	"time"
 
 	"cheeseboard/firmware/health"
@@ -16,11 +20,22 @@ type Status struct {
 	Serving  bool           `json:"serving"` // a box answers; false: read from the data folder
 	Started  time.Time      `json:"started,omitzero"`
 	Data     string         `json:"data"`
+	Settings string         `json:"settings"` // fingerprint of those that a sync goes by
 	Health   health.Verdict `json:"health"`
 	Store    storage.Totals `json:"store"`
 	Partials []Partial      `json:"partials"` // downloads that will go on
 	Sync     syncer.Status  `json:"sync"`
 	Record   []link.Event   `json:"record"` // what became of the line lately, the newest last
+}
+
+// fingerprint tells settings apart by which a sync would do other things.
+func fingerprint(c Config) string {
+	raw, err := json.Marshal([]any{c.Upstream, c.Line, c.Sync, c.Storage})
+	if err != nil {
+		panic(fmt.Sprintf("settings cannot be written as JSON: %v", err)) // a bug: they are plain values
+	}
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:8])
 }
 
 // recentEvents is how much of the record a Status shows.
@@ -35,7 +50,7 @@ type Partial struct {
 
 // Status gathers the state of an open box.
 func (a *App) Status() (Status, error) {
-	s := Status{Version: Version, Data: a.Store.Dir(), Health: a.Health.Verdict(), Partials: []Partial{}}
+	s := Status{Version: Version, Data: a.Store.Dir(), Settings: fingerprint(a.config), Health: a.Health.Verdict(), Partials: []Partial{}}
 	var err error
 	if s.Store, err = a.Store.Totals(); err != nil {
 		return s, err

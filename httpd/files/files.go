@@ -203,10 +203,11 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, ref Ref, content
 // Range (RFC 9110, 14.2), and here it is ignored
 //   - where it asks for the last 0 bytes, or for a part of an empty file, for
 //     net/http answers those with a Content-Range that ends before it begins;
-//   - where several parts are asked for and only one is allowed.
+//   - where several parts are asked for and only one is allowed;
+//   - where its unit is not bytes, as a server must that does not know it.
 func ranged(r *http.Request, size int64, several bool) *http.Request {
 	header := r.Header.Get("Range")
-	if header == "" || size > 0 && !emptySuffix(header) && (several || !strings.Contains(header, ",")) {
+	if header == "" || strings.HasPrefix(strings.ToLower(header), "bytes=") && size > 0 && !emptySuffix(header) && (several || !strings.Contains(header, ",")) {
 		return r
 	}
 	clone := *r

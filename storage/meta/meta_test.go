@@ -341,6 +341,14 @@ func TestLeftBehind(t *testing.T) {
 	if _, err := Open(dir, Options{}); !errors.Is(err, ErrDamaged) {
 		t.Errorf("tables without their list give %v, want ErrDamaged", err)
 	}
+	for _, n := range []int{0, 7, 10, 15} {
+		if err := os.WriteFile(filepath.Join(dir, "MANIFEST"), manifest[:n], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(dir, Options{}); !errors.Is(err, ErrDamaged) {
+			t.Errorf("tables with %d bytes of their list give %v, want ErrDamaged", n, err)
+		}
+	}
 	if err := os.WriteFile(filepath.Join(dir, "MANIFEST"), manifest, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -54,9 +54,15 @@ func precheck(dir string) (size int64, err error) {
 		return 0, fmt.Errorf("open metadata: %w", err)
 	}
 	defer func() { _ = f.Close() }() // only read
-	manifest, _, err := badger.ReplayManifestFile(f, 0, badger.DefaultOptions(dir))
+	manifest, whole, err := badger.ReplayManifestFile(f, 0, badger.DefaultOptions(dir))
 	if err != nil {
 		return 0, damaged(dir, err)
+	}
+	// Badger takes a list that breaks off for one that ends there, and every
+	// table that it does not name for garbage. Where it breaks off before its
+	// first entry, that is not what a cut leaves: the list is begun with one.
+	if info, err := f.Stat(); err != nil || whole < firstEntry && info.Size() > whole && tables > 0 {
+		return 0, damaged(dir, errors.Join(err, fmt.Errorf("%d tables, but the list of them (%s) breaks off at its beginning", tables, badger.ManifestFilename)))
 	}
 	for id := range manifest.Tables {
 		if err := checkTable(table.NewFilename(id, dir)); err != nil {
@@ -65,6 +71,10 @@ func precheck(dir string) (size int64, err error) {
 	}
 	return size, nil
 }
+
+// firstEntry is where the first entry of a table list ends: 8 bytes of header,
+// and an entry of 8 bytes at least.
+const firstEntry = 16
 
 func damaged(dir string, cause error) error {
 	return fmt.Errorf("open metadata in %s: %w: %w. Nothing was changed. Move this folder aside and start again: the pages come back from the upstream, and files that are here are taken over without fetching them", dir, ErrDamaged, cause)

@@ -24,7 +24,11 @@ const PyPI = "https://pypi.org/simple/"
 
 // DefaultMaxPage is the most bytes that a project page may have, unpacked. The
 // largest page of PyPI has about 20 MB.
-const DefaultMaxPage = 64 << 20
+const DefaultMaxPage = 40 << 20
+
+// smallPage is what a page may have, unpacked, without waiting for others: all
+// but a few hundred of PyPI's are smaller.
+const smallPage = 1 << 20
 
 const accept = pypi.ContentTypeJSON + ", " + pypi.ContentTypeHTML + ";q=0.2, " + pypi.ContentTypeLegacyHTML + ";q=0.1"
 
@@ -33,6 +37,7 @@ type Index struct {
 	base    *url.URL
 	client  *wire.Client
 	maxPage int64
+	large   chan struct{} // held by the one large page that is in memory
 }
 
 // New checks the address of an index: http or https, up to and including
@@ -52,7 +57,7 @@ func New(address string, client *wire.Client, maxPage int64) (*Index, error) {
 	if maxPage <= 0 {
 		maxPage = DefaultMaxPage
 	}
-	return &Index{base: u, client: client, maxPage: maxPage}, nil
+	return &Index{base: u, client: client, maxPage: maxPage, large: make(chan struct{}, 1)}, nil
 }
 
 // Address is the index's, with a slash at its end.
@@ -99,7 +104,8 @@ func (x *Index) Project(ctx context.Context, name pypi.Name, v Validators, heade
 	case resp.StatusCode != http.StatusOK:
 		return nil, wire.StatusProblem(resp, address)
 	}
-	body, err := x.read(resp)
+	body, done, err := x.read(resp)
+	defer done()
 	if err != nil {
 		return nil, problem(address, err)
 	}
@@ -158,28 +164,43 @@ func isPlainJSON(resp *http.Response) bool {
 
 var errTooLarge = errors.New("the page is too large")
 
-// read unpacks a body, and gives up where it grows beyond the limit.
-func (x *Index) read(resp *http.Response) ([]byte, error) {
+// read unpacks a body, and gives up where it grows beyond the limit. A large one
+// waits until no other is in memory; done says that this one is not any more.
+func (x *Index) read(resp *http.Response) (body []byte, done func(), err error) {
+	done = func() {}
 	var r io.Reader = io.LimitReader(resp.Body, x.maxPage+1)
 	switch c := strings.ToLower(resp.Header.Get("Content-Encoding")); c {
 	case "", "identity":
 	case "gzip", "x-gzip":
 		z, err := gzip.NewReader(r)
 		if err != nil {
-			return nil, fmt.Errorf("unpack page: %w", err)
+			return nil, done, fmt.Errorf("unpack page: %w", err)
 		}
 		r = io.LimitReader(z, x.maxPage+1)
 	default:
-		return nil, fmt.Errorf("the page comes under the coding %.40q, which was not asked for", c)
+		return nil, done, fmt.Errorf("the page comes under the coding %.40q, which was not asked for", c)
 	}
-	body, err := io.ReadAll(r)
-	if err != nil {
-		return nil, err
+	if body, err = io.ReadAll(io.LimitReader(r, smallPage)); err != nil {
+		return nil, done, err
+	}
+	if len(body) == smallPage {
+		ctx := resp.Request.Context()
+		select {
+		case x.large <- struct{}{}:
+			done = func() { <-x.large }
+		case <-ctx.Done():
+			return nil, done, ctx.Err()
+		}
+		rest, err := io.ReadAll(r)
+		if err != nil {
+			return nil, done, err
+		}
+		body = append(body, rest...)
 	}
 	if int64(len(body)) > x.maxPage {
-		return nil, fmt.Errorf("%w: more than %d MB", errTooLarge, x.maxPage>>20)
+		return nil, done, fmt.Errorf("%w: more than %d MB", errTooLarge, x.maxPage>>20)
 	}
-	return body, nil
+	return body, done, nil
 }
 
 func problem(address string, err error) error {

@@ -100,6 +100,7 @@ func NewClient(o Options) (*Client, error) {
 			TLSHandshakeTimeout:   o.Connect,
 			ForceAttemptHTTP2:     true,
 			MaxIdleConnsPerHost:   8,
+			MaxConnsPerHost:       32, // however many clients ask for what is not here
 			IdleConnTimeout:       60 * time.Second,
 			DisableCompression:    true, // what is compressed is unpacked where its size is watched
 			ExpectContinueTimeout: time.Second,

@@ -17,6 +17,9 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// The first signal asks; a second one is not caught any more, and ends a
+	// program that a broken disk keeps from ending.
+	defer context.AfterFunc(ctx, stop)()
 	command := newRoot()
 	err := command.ExecuteContext(ctx)
 	if err == nil {

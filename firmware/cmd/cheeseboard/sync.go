@@ -57,6 +57,7 @@ when a fault was found that was not repaired.`,
 		},
 	}
 	c.Flags().BoolVar(&opts.Repair, "repair", false, "mend what can be mended; what is lost is fetched by the next sync")
+	c.Flags().BoolVar(&opts.Unclaimed, "unclaimed", false, "with --repair, after lost metadata and a sync: remove also files that no page names")
 	c.Flags().BoolVar(&opts.Restart, "restart", false, "begin anew, even if an earlier verify was interrupted")
 	return c
 }
