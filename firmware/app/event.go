@@ -14,6 +14,7 @@ type Event struct {
 	Verified *storage.VerifyProgress `json:"verified,omitempty"` // the end of a verify
 	Finding  *storage.Finding        `json:"finding,omitempty"`
 	Problem  *syncer.Problem         `json:"problem,omitempty"`
+	Note     string                  `json:"note,omitempty"`  // what a person should know
 	Error    string                  `json:"error,omitempty"` // the command failed, and why
 	Kind     string                  `json:"kind,omitempty"`  // of the error, for the other end of the socket
 }

@@ -107,7 +107,7 @@ func RunSync(ctx context.Context, c config.Config, log *slog.Logger, opts SyncOp
 			return err
 		}
 		if status.Settings != fingerprint(c) {
-			return errors.New("the box that serves this data folder runs with other settings than these; restart it to have it take them, or leave out what differs")
+			report(Event{Note: "the box that serves this data folder goes by its own settings, which are not these; restart it to have it take them"})
 		}
 		return remote.stream(ctx, "/sync", opts, report)
 	}

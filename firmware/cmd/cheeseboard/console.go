@@ -55,6 +55,8 @@ func (c *console) event(e app.Event) {
 		c.progress(fmt.Sprintf("verify: %s, %d blobs hashed, %d faults", p.Phase, p.Blobs, p.Findings), p.Done, p.Total)
 	case e.Problem != nil:
 		c.print("%s: %s\n", words(string(e.Problem.Project), e.Problem.File), e.Problem.Reason)
+	case e.Note != "":
+		c.note(fmt.Fprintln(c.plain, "note:", e.Note))
 	case e.Finding != nil:
 		f := e.Finding
 		mended := ""
