@@ -2,7 +2,7 @@
 //
 // The Engine owns every goroutine that talks to the upstream and the budget of
 // the line. It follows project pages (refresh.go), carries out passes over the
-// selection (pass.go, follow.go), shares one download among all who want a file
+// selection (pass.go, queue.go, follow.go), shares one download among all who want a file
 // (download.go), and answers what LAN clients ask for (page.go, file.go).
 // The decisions are in plan, the requests in upstream and fetch, the judgement
 // of the line in link.

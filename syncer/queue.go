@@ -1,0 +1,89 @@
+package syncer
+
+import (
+	"container/heap"
+
+	"cheeseboard/storage/pypi"
+	"cheeseboard/syncer/plan"
+)
+
+// fileQueue is a heap of files: what was asked for goes first, then what is small.
+type fileQueue []fileJob
+
+func (q fileQueue) Len() int      { return len(q) }
+func (q fileQueue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+func (q *fileQueue) Push(x any)   { *q = append(*q, x.(fileJob)) }
+
+func (q fileQueue) Less(i, j int) bool {
+	if q[i].wished != q[j].wished {
+		return q[i].wished
+	}
+	return q[i].item.Size < q[j].item.Size
+}
+
+func (q *fileQueue) Pop() any {
+	last := len(*q) - 1
+	job := (*q)[last]
+	*q = (*q)[:last]
+	return job
+}
+
+// want adds a requirement, a client's wish or the selection's; a project that
+// was planned already is planned anew where it says something new. p.mu is held.
+func (p *pass) want(r pypi.Requirement, wished bool) {
+	w := p.wants[r.Name]
+	text := plan.Text(r)
+	if w != nil && w.texts[text] && (w.selected || wished) {
+		return
+	}
+	w = p.enqueue(r.Name)
+	w.wished = w.wished || wished
+	w.selected = w.selected || !wished
+	if w.texts[text] {
+		return
+	}
+	w.texts[text] = true
+	w.requirements = append(w.requirements, r)
+}
+
+func (p *pass) enqueue(name pypi.Name) *want {
+	w := p.wants[name]
+	if w == nil {
+		w = &want{texts: make(map[string]bool)}
+		p.wants[name] = w
+		p.progress.Projects++
+	}
+	if !w.queued {
+		w.queued = true
+		p.projects = append(p.projects, name)
+		p.turn.Signal()
+	}
+	return w
+}
+
+// next takes what is to be done next; nil when there is nothing more.
+func (p *pass) next() func() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for {
+		switch {
+		case p.ctx.Err() != nil || p.fatal != nil:
+			return nil
+		case p.active >= p.allowed:
+			// The line carries no more.
+		case len(p.projects) > 0:
+			name := p.projects[0]
+			p.projects = p.projects[1:]
+			p.wants[name].queued = false
+			p.active++
+			return func() { p.project(name) }
+		case len(p.files) > 0:
+			job := heap.Pop(&p.files).(fileJob)
+			p.active++
+			return func() { p.file(job) }
+		case p.active == 0:
+			return nil
+		}
+		p.turn.Wait()
+	}
+}
