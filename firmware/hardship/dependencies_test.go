@@ -40,7 +40,7 @@ func TestClosure(t *testing.T) {
 	}
 	strong := append(slices.Clone(want), "stilton-1.0-py3-none-any.whl")
 	for i, c := range dialects {
-		if testing.Short() && i%2 == 1 {
+		if testing.Short() && i%5 > 0 {
 			continue
 		}
 		t.Run(c.name, func(t *testing.T) {

@@ -1,5 +1,7 @@
 package hardship
 
+import "strings"
+
 // outcome is what a client gets of that which a lie is about.
 type outcome int
 
@@ -31,6 +33,9 @@ type trial struct {
 	hides      bool
 	heldStatus string
 }
+
+// waits tells whether the lie is silence.
+func (r trial) waits() bool { return strings.HasPrefix(r.lie, "stall:") || r.lie == "never-answer" }
 
 // These give a lie about ranges its occasion: the first answer breaks off.
 const (

@@ -66,7 +66,10 @@ func TestLies(t *testing.T) {
 		row string
 	}
 	var all []*made
-	for _, row := range trials {
+	for i, row := range trials {
+		if testing.Short() && (i%3 > 0 || row.waits()) {
+			continue
+		}
 		all = append(all, &made{trial: row, manner: once})
 		if testing.Short() {
 			continue
@@ -122,7 +125,7 @@ func try(t *testing.T, row trial, how manner) string {
 	c := settings(t, x.up, project)
 	c.Sync.Latest = 0                              // both wheels
 	c.Pull.Wait = config.Duration(8 * time.Second) // what is tried here is not the patience of clients
-	if strings.HasPrefix(row.lie, "stall:") || row.lie == "never-answer" {
+	if row.waits() {
 		c.Upstream.StallTimeout = silence
 	}
 	x.box = open(t, c)

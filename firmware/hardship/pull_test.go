@@ -318,6 +318,9 @@ func TestWishesAreBounded(t *testing.T) {
 // are, and the end does not come. They are not fetched again.
 func TestWholeWithoutLength(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("it waits for silence to be noticed")
+	}
 	index, name, content := wheelhouse(t)
 	up := upstream(t, index, func(s *upstreamtest.Server) { s.Dialect = upstreamtest.Dialect{HTMLOnly: true, Bare: true} })
 	up.Tell(upstreamtest.OnFile(name), upstreamtest.WithoutLength(), 1)

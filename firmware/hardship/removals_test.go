@@ -208,6 +208,9 @@ func TestEverythingGone(t *testing.T) {
 	for _, lie := range []upstreamtest.Lie{upstreamtest.EmptyPage(), upstreamtest.Status(404, "")} {
 		for _, feed := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, with a feed %t", lie.Name, feed), func(t *testing.T) {
+				if testing.Short() && feed {
+					t.Skip("one of them is enough to be quick")
+				}
 				b, up, projects := mirrored(t, 30, func(s *upstreamtest.Server) { s.Dialect.NoFeed = !feed })
 				before := b.all(projects)
 				up.Tell(upstreamtest.OnPage("*"), lie, 0)
