@@ -159,8 +159,7 @@ func (p *process) finishedOrKilled(t testing.TB, killed bool) {
 	}
 }
 
-// await waits for the moment of the next kill: at the start, at any time, or close
-// to the moment when the upstream is through with a file, which then is recorded.
+// await waits for the moment of the next kill.
 func (k *killer) await(p *process, seen int) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
@@ -172,25 +171,32 @@ func (k *killer) await(p *process, seen int) {
 		}
 	}()
 	most := 700 * time.Millisecond
-	switch k.random.IntN(5) {
+	var reached func(upstreamtest.Requests) bool
+	switch k.random.IntN(6) {
 	case 0: // while the store is opened, and what the last kill left is recovered
 		most = 30 * time.Millisecond
-	case 1:
-	default:
-		files := 1 + k.random.IntN(6)
-		err := k.up.Wait(ctx, func(all upstreamtest.Requests) bool {
+	case 1: // at any time
+	case 2, 3: // in the middle of files
+		bytes := k.random.Int64N(12 << 20)
+		reached = func(files upstreamtest.Requests) bool { return files.Body() >= bytes }
+		most = 25 * time.Millisecond
+	default: // close to the end of a file, when it is recorded
+		n := 1 + k.random.IntN(30)
+		reached = func(files upstreamtest.Requests) bool {
 			done := 0
-			for _, r := range all[seen:].On(upstreamtest.OnFile("*")) {
+			for _, r := range files {
 				if r.Done {
 					done++
 				}
 			}
-			return done >= files
-		})
-		if err != nil {
-			return // it ended before
+			return done >= n
 		}
 		most = 25 * time.Millisecond
+	}
+	if reached != nil && k.up.Wait(ctx, func(all upstreamtest.Requests) bool {
+		return reached(all[seen:].On(upstreamtest.OnFile("*")))
+	}) != nil {
+		return // it ended before
 	}
 	delay := time.Duration(k.random.Int64N(int64(most)))
 	timer := time.NewTimer(delay)
