@@ -257,6 +257,9 @@ func (p *pass) worthNoting() bool {
 func (p *pass) begin() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if err := p.dropWishes(); err != nil {
+		return err
+	}
 	for _, w := range p.wishes() {
 		p.want(pypi.Requirement{Name: w.Project}, true)
 	}

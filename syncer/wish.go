@@ -88,3 +88,14 @@ func (p *pass) granted() error {
 	}
 	return errors.Join(errs...)
 }
+
+// dropWishes forgets the wishes that nobody has repeated for long.
+func (e *Engine) dropWishes() error {
+	var errs []error
+	for name, n := range e.notes.all() {
+		if n.Wish != nil && e.now().Sub(n.Wish.Last) >= wishLife {
+			errs = append(errs, e.notes.edit(name, func(n *note) { n.Wish = nil }))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -168,17 +168,25 @@ func (b *Budget) limit(c Class) int64 {
 	return b.opts.Cap - b.opts.Cap/100*forPeople
 }
 
-// turn begins a new month; b.mu is held. A clock that is set back does not bring
-// an old month's bytes again: the count goes on.
+// turn begins a new month; b.mu is held. A clock that is set back a little does
+// not bring an old month's bytes again: the count goes on. One that was far ahead
+// and is right again must not keep the line closed until then.
 func (b *Budget) turn(now time.Time) {
-	if month := now.Format("2006-01"); month > b.month {
+	month := now.Format(monthForm)
+	ahead := now.AddDate(0, 2, 0).Format(monthForm)
+	if month > b.month || b.month >= ahead && now.Year() >= plausible {
 		b.month, b.used, b.leased = month, 0, 0
 	}
 }
 
+const (
+	monthForm = "2006-01"
+	plausible = 2025 // a clock that shows less was never set
+)
+
 // Spend counts bytes that came in, and waits as long as the rate and people who
 // wait ask for. ctx says what they were for. Errors: a *Refusal when the cap or
-// the window ends here, ctx's, and the Keeper's.
+// the window ends here, or the count cannot be written, and ctx's.
 func (b *Budget) Spend(ctx context.Context, n int) error {
 	class := ClassOf(ctx)
 	if err := b.count(class, n); err != nil {
@@ -217,7 +225,11 @@ func (b *Budget) count(class Class, n int) error {
 	if b.opts.Keeper == nil || b.used <= b.leased {
 		return nil
 	}
-	return b.save(b.used + lease)
+	if err := b.save(b.used + lease); err != nil {
+		// What cannot be counted is not spent: the upstream has no part in it.
+		return &Refusal{Reason: err.Error(), Until: now.Add(time.Minute)}
+	}
+	return nil
 }
 
 // save writes down that so many bytes may be used by now; b.mu is held.

@@ -116,9 +116,21 @@ func TestCap(t *testing.T) {
 	if again.Admit(Background) == nil {
 		t.Error("a clock that was set back frees the budget")
 	}
+	now = time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)
+	if again.Admit(Background) == nil {
+		t.Error("a clock that was never set frees the budget")
+	}
 	now = time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
 	if r := again.Admit(Background); r != nil {
 		t.Errorf("a new month: %v", r)
+	}
+	now = time.Date(2036, 5, 1, 0, 0, 0, 0, time.UTC)
+	if err := again.Spend(background, 900_000); err == nil {
+		t.Error("the cap does not hold under a clock that is far ahead")
+	}
+	now = time.Date(2026, 12, 2, 0, 0, 0, 0, time.UTC)
+	if r := again.Admit(Background); r != nil {
+		t.Errorf("the clock was ten years ahead, and is right again: %v", r)
 	}
 }
 
@@ -143,8 +155,9 @@ func TestCountsNeverTooLittle(t *testing.T) {
 		t.Errorf("%d writes for %d MB", store.saves, used/1e6)
 	}
 	broken := make1(t, Options{Keeper: &memory{err: errors.New("no disk")}, Now: func() time.Time { return now }})
-	if err := broken.Spend(t.Context(), 1); err == nil {
-		t.Error("a count that cannot be written is not noticed")
+	var refusal *Refusal
+	if err := broken.Spend(t.Context(), 1); !errors.As(err, &refusal) || refusal.Until.IsZero() {
+		t.Errorf("a count that cannot be written gives %v", err)
 	}
 }
 
