@@ -18,7 +18,7 @@ type oneChange struct{}
 func (oneChange) Last(context.Context) (int64, error) { return 7, nil }
 
 func (oneChange) Since(context.Context, int64) iter.Seq2[pypi.ListEntry, error] {
-	return oneChange{}.All(context.TODO())
+	return oneChange{}.All(context.Background())
 }
 
 func (oneChange) All(context.Context) iter.Seq2[pypi.ListEntry, error] {
