@@ -1,4 +1,4 @@
-// Lyingindex serves a small package index on loopback that lies on request: it
+// Command lyingindex serves a small package index on loopback that lies on request: it
 // cuts, stalls, falsifies and dies as real upstreams and lines do. It is a tool
 // for trying clients and Cheeseboard itself by hand.
 //
