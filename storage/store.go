@@ -397,17 +397,6 @@ func (s *Store) Totals() (Totals, error) {
 	return t, err
 }
 
-// State, SetState and States keep what the syncer notes of a project's page.
-func (s *Store) State(name pypi.Name) ([]byte, error) { return s.meta.State(name) }
-
-// SetState replaces the note for a project; nil removes it.
-func (s *Store) SetState(name pypi.Name, value []byte) error {
-	return full(s.meta.SetState(name, value))
-}
-
-// States calls yield with each note in order of the name.
-func (s *Store) States(yield func(pypi.Name, []byte) bool) error { return s.meta.States(yield) }
-
 // Value reads a small value of another part; nil where there is none.
 func (s *Store) Value(key string) ([]byte, error) { return s.meta.Value(key) }
 

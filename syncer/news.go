@@ -62,7 +62,7 @@ func (b *notebook) editOwn(change func(*ownNote)) error {
 	if err != nil || bytes.Equal(before, after) {
 		return err
 	}
-	return b.store.SetNote("", after)
+	return b.store.SetNote("", after, nil)
 }
 
 // news is what the feed says at the beginning of a pass.

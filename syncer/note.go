@@ -1,6 +1,7 @@
 package syncer
 
 import (
+	"bytes"
 	"encoding/json"
 	"math/rand/v2"
 	"slices"
@@ -35,7 +36,7 @@ type note struct {
 }
 
 func (n *note) empty() bool {
-	return n.Validators == upstream.Validators{} && n.Wish == nil && !n.troubled()
+	return n.Validators == upstream.Validators{} && n.Upstream == "" && n.Asked.IsZero() && n.Wish == nil && !n.troubled()
 }
 
 // doubtful tells whether the stored page may not be what the upstream would say
@@ -118,91 +119,133 @@ func due(t *Trouble, now time.Time) bool {
 	return t == nil || !now.Before(t.NextTry) || t.NextTry.Sub(now) > 7*24*time.Hour
 }
 
-// notebook keeps the notes in memory and writes them when they change.
+// The lists in which a project stands by what is noted of it, and under what time:
+// what is to happen is found without reading every note.
+const (
+	listRetry   = "retry"   // something of it failed: the first next try
+	listTrouble = "trouble" // there is something to report: since when, where that is known
+	listWish    = "wish"    // a client asked in vain: when last
+)
+
+// lists tells where a project belongs.
+func (n *note) lists() map[string]time.Time {
+	lists := make(map[string]time.Time)
+	if next := n.retries(); len(next) > 0 {
+		lists[listRetry] = slices.MinFunc(next, time.Time.Compare)
+	}
+	if n.troubled() {
+		lists[listTrouble] = time.Time{}
+		if n.Page != nil {
+			lists[listTrouble] = n.Page.Since
+		}
+	}
+	if n.Wish != nil {
+		lists[listWish] = n.Wish.Last
+	}
+	return lists
+}
+
+// maxKnown is how many notes stay in memory: those of the pages that a class asks
+// for, again and again.
+const maxKnown = 1024
+
+// notebook reads and changes notes. Each change is durable when it returns.
 type notebook struct {
 	store Notes
 
-	mu     sync.Mutex
-	loaded bool
-	notes  map[pypi.Name]*note
-	raw    map[pypi.Name]string
+	mu    sync.Mutex
+	known map[pypi.Name]note // as they are stored; the zero note where there is none
 }
 
-// load reads all notes once. Its lock is held.
-func (b *notebook) load() error {
-	if b.loaded {
-		return nil
+// read gives a note as it is stored. b.mu is held.
+func (b *notebook) read(name pypi.Name) (note, error) {
+	n, ok := b.known[name]
+	if ok {
+		return n, nil
 	}
-	b.notes, b.raw = make(map[pypi.Name]*note), make(map[pypi.Name]string)
-	err := b.store.Notes(func(name pypi.Name, raw []byte) bool {
-		var n note
-		if name != "" && json.Unmarshal(raw, &n) == nil {
-			b.notes[name], b.raw[name] = &n, string(raw)
-		}
-		return true
-	})
-	b.loaded = err == nil
-	return err
+	n, err := b.load(name)
+	if err == nil {
+		b.keep(name, n)
+	}
+	return n, err
+}
+
+func (b *notebook) load(name pypi.Name) (n note, err error) {
+	raw, err := b.store.Note(name)
+	if err != nil {
+		return n, err
+	}
+	if raw != nil && json.Unmarshal(raw, &n) != nil {
+		n = note{} // what cannot be read is learnt anew
+	}
+	return n, nil
+}
+
+func (b *notebook) keep(name pypi.Name, n note) {
+	if b.known == nil || len(b.known) >= maxKnown {
+		b.known = make(map[pypi.Name]note)
+	}
+	b.known[name] = n
 }
 
 // get gives a copy of a project's note.
 func (b *notebook) get(name pypi.Name) (note, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if err := b.load(); err != nil {
-		return note{}, err
-	}
-	if n := b.notes[name]; n != nil {
+	n, err := b.read(name)
+	return n.clone(), err
+}
+
+// peek is get for those who look through many: it leaves in memory what was there.
+func (b *notebook) peek(name pypi.Name) (note, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n, ok := b.known[name]; ok {
 		return n.clone(), nil
 	}
-	return note{}, nil
+	return b.load(name)
 }
 
 // edit changes a project's note, and makes the change durable if it is one.
 func (b *notebook) edit(name pypi.Name, change func(*note)) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if err := b.load(); err != nil {
+	old, err := b.read(name)
+	if err != nil {
 		return err
 	}
-	var n note
-	if old := b.notes[name]; old != nil {
-		n = old.clone()
-	}
+	n := old.clone()
 	change(&n)
-	var raw []byte
-	if !n.empty() {
-		var err error
-		if raw, err = json.Marshal(&n); err != nil {
-			return err
-		}
-	}
-	if b.raw[name] == string(raw) {
-		return nil
-	}
-	if err := b.store.SetNote(name, raw); err != nil {
+	before, err := old.marshal()
+	if err != nil {
 		return err
 	}
-	b.notes[name], b.raw[name] = &n, string(raw)
-	if raw == nil {
-		delete(b.notes, name)
-		delete(b.raw, name)
+	after, err := n.marshal()
+	if err != nil || bytes.Equal(before, after) {
+		return err
 	}
+	if err := b.store.SetNote(name, after, n.lists()); err != nil {
+		return err
+	}
+	b.keep(name, n)
 	return nil
 }
 
-// all gives copies of every note.
-func (b *notebook) all() map[pypi.Name]note {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	out := make(map[pypi.Name]note, len(b.notes))
-	if b.load() != nil {
-		return out
+// marshal gives nil for a note that says nothing.
+func (n *note) marshal() ([]byte, error) {
+	if n.empty() {
+		return nil, nil
 	}
-	for name, n := range b.notes {
-		out[name] = n.clone()
-	}
-	return out
+	return json.Marshal(n)
+}
+
+// listed gives the projects of a list with their times, in order of the name.
+func (b *notebook) listed(list string) (names []pypi.Name, times []time.Time, err error) {
+	err = b.store.Listed(list, func(name pypi.Name, at time.Time) bool {
+		names, times = append(names, name), append(times, at)
+		return true
+	})
+	return names, times, err
 }
 
 func (n *note) clone() note {

@@ -260,7 +260,11 @@ func (p *pass) begin() error {
 	if err := p.dropWishes(); err != nil {
 		return err
 	}
-	for _, w := range p.wishes() {
+	wishes, err := p.wishes()
+	if err != nil {
+		return err
+	}
+	for _, w := range wishes {
 		p.want(pypi.Requirement{Name: w.Project}, true)
 	}
 	for _, r := range p.Engine.opts.Selection {

@@ -3,6 +3,7 @@ package syncer
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"time"
@@ -46,6 +47,7 @@ type Status struct {
 	Last     *Summary      `json:"last,omitempty"`    // the last pass that did something
 	Wishes   []WishStatus  `json:"wishes"`            // what clients asked for in vain; fetched when the line is back
 	Problems []Problem     `json:"problems"`
+	Left     int           `json:"problems_left,omitempty"` // projects whose problems are not listed: there are too many
 }
 
 // Status tells how the engine is doing. It does not wait for anything.
@@ -53,8 +55,7 @@ func (e *Engine) Status() (Status, error) {
 	v := e.Line.Verdict()
 	s := Status{
 		Upstream: e.index.Address(), Selected: len(e.opts.Selection),
-		Line:     LineStatus{Up: v.Up, State: v.State, Since: v.Since, Cause: v.Cause, Sentence: e.Line.Sentence(), NextTry: v.Probe, Received: e.wire.Received()},
-		Problems: e.problems(), Wishes: e.wishes(),
+		Line: LineStatus{Up: v.Up, State: v.State, Since: v.Since, Cause: v.Cause, Sentence: e.Line.Sentence(), NextTry: v.Probe, Received: e.wire.Received()},
 	}
 	if e.opts.Budget != nil {
 		s.Budget = e.opts.Budget.Status()
@@ -65,9 +66,13 @@ func (e *Engine) Status() (Status, error) {
 	if p != nil {
 		s.Syncing, s.Progress = true, p.snapshot()
 	}
-	own, err := e.notes.own()
+	var errs [3]error
+	var own ownNote
+	s.Problems, s.Left, errs[0] = e.problems()
+	s.Wishes, errs[1] = e.wishes()
+	own, errs[2] = e.notes.own()
 	s.Last = own.Last
-	return s, err
+	return s, errors.Join(errs[:]...)
 }
 
 // Progress tells how far the running pass is; false where none is running.
@@ -123,32 +128,48 @@ func (p *pass) snapshot() Progress {
 	return s
 }
 
-// problems lists what the notes hold, by project and file.
-func (e *Engine) problems() []Problem {
-	out := []Problem{}
-	add := func(name pypi.Name, file string, t *Trouble) {
-		out = append(out, Problem{Project: name, File: file, Reason: t.Reason, Cause: t.Cause, Failures: t.Failures, Since: t.Since, NextTry: t.NextTry})
+// maxTroubled is how many projects' problems are told; after a long outage there
+// may be as many as are selected.
+const maxTroubled = 1000
+
+// problems lists what the notes hold, by project and file, and how many projects
+// in trouble are left out.
+func (e *Engine) problems() (out []Problem, left int, err error) {
+	names, _, err := e.notes.listed(listTrouble)
+	if len(names) > maxTroubled {
+		names, left = names[:maxTroubled], len(names)-maxTroubled
 	}
-	for name, n := range e.notes.all() {
-		if n.Page != nil {
-			add(name, "", n.Page)
-		}
-		for file, t := range n.Files {
-			add(name, file, t)
-		}
-		if n.HeldBack > 0 {
-			out = append(out, Problem{Project: name, Reason: heldBackReason(n.HeldBack)})
-		}
-		for _, r := range n.Refused {
-			out = append(out, Problem{Project: name, File: r.Filename, Reason: "left out of its page: " + r.Reason})
-		}
-		for _, r := range n.Remarks {
-			out = append(out, Problem{Project: name, Reason: r})
-		}
+	out = []Problem{}
+	for _, name := range names {
+		n, noteErr := e.notes.peek(name)
+		err = errors.Join(err, noteErr)
+		out = append(out, n.problems(name)...)
 	}
 	slices.SortFunc(out, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Project, b.Project), cmp.Compare(a.File, b.File), cmp.Compare(a.Reason, b.Reason))
 	})
+	return out, left, err
+}
+
+func (n *note) problems(name pypi.Name) (out []Problem) {
+	add := func(file string, t *Trouble) {
+		out = append(out, Problem{Project: name, File: file, Reason: t.Reason, Cause: t.Cause, Failures: t.Failures, Since: t.Since, NextTry: t.NextTry})
+	}
+	if n.Page != nil {
+		add("", n.Page)
+	}
+	for file, t := range n.Files {
+		add(file, t)
+	}
+	if n.HeldBack > 0 {
+		out = append(out, Problem{Project: name, Reason: heldBackReason(n.HeldBack)})
+	}
+	for _, r := range n.Refused {
+		out = append(out, Problem{Project: name, File: r.Filename, Reason: "left out of its page: " + r.Reason})
+	}
+	for _, r := range n.Remarks {
+		out = append(out, Problem{Project: name, Reason: r})
+	}
 	return out
 }
 

@@ -95,11 +95,17 @@ type Incoming interface {
 }
 
 // Notes keeps what the engine remembers of each project between runs, and under
-// the name "" of itself. Durable when they return.
+// the name "" of itself. Its methods may be called concurrently.
 type Notes interface {
+	// Note reads a note; nil where there is none, or none that can be read.
 	Note(pypi.Name) ([]byte, error)
-	SetNote(pypi.Name, []byte) error
-	Notes(yield func(pypi.Name, []byte) bool) error
+	// SetNote replaces a note, or with nil removes it, and has the project stand in
+	// the lists that are given, under these times, and in no other. One durable
+	// step. ErrFull.
+	SetNote(name pypi.Name, note []byte, lists map[string]time.Time) error
+	// Listed calls yield with each project of a list and its time to the second,
+	// in order of the name, until it returns false.
+	Listed(list string, yield func(pypi.Name, time.Time) bool) error
 }
 
 // Options are the settings of an Engine; a zero value is the default of each.
@@ -303,13 +309,15 @@ func (e *Engine) nextPass() time.Duration {
 		return refusal.RetryAfter
 	}
 	next := now.Add(e.opts.Interval)
-	for _, n := range e.notes.all() {
-		for _, due := range n.retries() {
-			// What is overdue has just had its turn, or nobody wants it.
-			if due.After(now) && due.Before(next) {
-				next = due
-			}
+	err := e.notes.store.Listed(listRetry, func(_ pypi.Name, due time.Time) bool {
+		// What is overdue has just had its turn, or nobody wants it.
+		if due.After(now) && due.Before(next) {
+			next = due
 		}
+		return true
+	})
+	if err != nil {
+		e.log.Error("the next tries could not be read; the next pass comes at its regular time", "reason", err)
 	}
 	return max(next.Sub(now), time.Second)
 }

@@ -39,8 +39,8 @@ func (e *Engine) wishFor(name pypi.Name) bool {
 	if err == nil && n.Wish != nil && now.Sub(n.Wish.Last) < wishAgain {
 		return true
 	}
-	if err == nil && n.Wish == nil && len(e.wishes()) >= maxWishes {
-		err = errEnoughWishes
+	if err == nil && n.Wish == nil {
+		err = e.roomForWish()
 	}
 	if err == nil {
 		err = e.notes.edit(name, func(n *note) {
@@ -63,18 +63,32 @@ type WishStatus struct {
 	Since   time.Time `json:"since"`
 }
 
+func (e *Engine) roomForWish() error {
+	names, _, err := e.notes.listed(listWish)
+	if err == nil && len(names) >= maxWishes {
+		err = errEnoughWishes
+	}
+	return err
+}
+
 // wishes lists what is wished for, the oldest wish first.
-func (e *Engine) wishes() []WishStatus {
+func (e *Engine) wishes() ([]WishStatus, error) {
 	out := []WishStatus{}
-	for name, n := range e.notes.all() {
-		if n.Wish != nil && e.now().Sub(n.Wish.Last) < wishLife {
+	names, times, err := e.notes.listed(listWish)
+	for i, name := range names {
+		if e.now().Sub(times[i]) >= wishLife {
+			continue
+		}
+		n, noteErr := e.notes.peek(name)
+		err = errors.Join(err, noteErr)
+		if n.Wish != nil {
 			out = append(out, WishStatus{Project: name, Since: n.Wish.Since})
 		}
 	}
 	slices.SortFunc(out, func(a, b WishStatus) int {
 		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Project, b.Project))
 	})
-	return out
+	return out, err
 }
 
 // granted forgets the wishes of a pass that came true, or that the upstream says
@@ -91,11 +105,11 @@ func (p *pass) granted() error {
 
 // dropWishes forgets the wishes that nobody has repeated for long.
 func (e *Engine) dropWishes() error {
-	var errs []error
-	for name, n := range e.notes.all() {
-		if n.Wish != nil && e.now().Sub(n.Wish.Last) >= wishLife {
-			errs = append(errs, e.notes.edit(name, func(n *note) { n.Wish = nil }))
+	names, times, err := e.notes.listed(listWish)
+	for i, name := range names {
+		if e.now().Sub(times[i]) >= wishLife {
+			err = errors.Join(err, e.notes.edit(name, func(n *note) { n.Wish = nil }))
 		}
 	}
-	return errors.Join(errs...)
+	return err
 }

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
+	"time"
 
 	"cheeseboard/httpd/files"
 	"cheeseboard/httpd/simple"
@@ -119,11 +122,26 @@ func (in incoming) Commit() error { return translate(in.Incoming.Commit()) }
 
 type storeNotes struct{ *storage.Store }
 
-func (s storeNotes) Note(name pypi.Name) ([]byte, error) { return s.State(name) }
+// Note takes a damaged note for none: what it said is learnt anew, and written over.
+func (s storeNotes) Note(name pypi.Name) ([]byte, error) {
+	raw, err := s.State(name)
+	if errors.Is(err, storage.ErrDamaged) {
+		return nil, nil
+	}
+	return raw, err
+}
 
-func (s storeNotes) SetNote(name pypi.Name, v []byte) error { return translate(s.SetState(name, v)) }
+func (s storeNotes) SetNote(name pypi.Name, note []byte, lists map[string]time.Time) error {
+	marks := make([]storage.Mark, 0, len(lists))
+	for _, list := range slices.Sorted(maps.Keys(lists)) {
+		marks = append(marks, storage.Mark{List: list, At: lists[list]})
+	}
+	return translate(s.SetState(name, note, marks...))
+}
 
-func (s storeNotes) Notes(yield func(pypi.Name, []byte) bool) error { return s.States(yield) }
+func (s storeNotes) Listed(list string, yield func(pypi.Name, time.Time) bool) error {
+	return s.Marked(list, yield)
+}
 
 // lineKeeper keeps the count of the line's bytes in the store.
 type lineKeeper struct{ *storage.Store }

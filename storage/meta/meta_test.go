@@ -268,12 +268,10 @@ func TestValues(t *testing.T) {
 	if err := d.SetState("a", nil); err != nil {
 		t.Fatal(err)
 	}
-	got := map[pypi.Name]string{}
-	if err := d.States(func(n pypi.Name, v []byte) bool { got[n] = string(v); return true }); err != nil {
-		t.Fatal(err)
-	}
-	if !cmp.Equal(got, map[pypi.Name]string{"b": "two"}) {
-		t.Errorf("states %v", got)
+	for name, want := range map[pypi.Name][]byte{"a": nil, "b": []byte("two")} {
+		if v, err := d.State(name); err != nil || !cmp.Equal(v, want) {
+			t.Errorf("state of %s %q (%v)", name, v, err)
+		}
 	}
 	if v, err := d.Value("none"); v != nil || err != nil {
 		t.Errorf("no value: %v, %v", v, err)

@@ -1,33 +1,6 @@
 package meta
 
-import (
-	"fmt"
-
-	"cheeseboard/storage/pypi"
-)
-
-// State reads what the follower of an upstream's page noted for a project; nil
-// where it noted nothing.
-func (d *DB) State(name pypi.Name) ([]byte, error) { return d.value(stateKey(name)) }
-
-// SetState replaces the note for a project; nil removes it.
-func (d *DB) SetState(name pypi.Name, value []byte) error {
-	return d.setValue(stateKey(name), value)
-}
-
-// States calls yield with each note in order of the name, until it returns
-// false. A note whose record is damaged is left out, as if nothing were noted.
-func (d *DB) States(yield func(pypi.Name, []byte) bool) error {
-	txn := d.db.NewTransaction(false)
-	defer txn.Discard()
-	return scan(txn, []byte("s/"), true, func(key, value []byte) (bool, error) {
-		raw, err := unseal(value)
-		if err != nil {
-			return true, nil
-		}
-		return yield(pypi.Name(key[2:]), raw), nil
-	})
-}
+import "fmt"
 
 // Version grows with every write. It may lag behind a write that is under way,
 // but never runs ahead of one.

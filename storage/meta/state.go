@@ -1,0 +1,163 @@
+package meta
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"cheeseboard/storage/pypi"
+)
+
+// A Mark puts a project into a list under a time, so that those to whom something
+// is to happen are found without reading the states of all.
+type Mark struct {
+	List string    // a word, without zero bytes
+	At   time.Time // to the second
+}
+
+func listPrefix(list string) []byte { return append([]byte("m/"+list), 0) }
+
+func markKey(list string, name pypi.Name) []byte { return append(listPrefix(list), name...) }
+
+// State reads what the follower of an upstream's page noted for a project; nil
+// where it noted nothing. ErrDamaged.
+func (d *DB) State(name pypi.Name) ([]byte, error) {
+	raw, err := d.value(stateKey(name))
+	if raw == nil || err != nil {
+		return nil, err
+	}
+	_, value, err := parseState(raw)
+	return value, err
+}
+
+// SetState replaces the note for a project and its marks: from then on it is in
+// the lists that are given, and in no other. A nil value removes the note.
+func (d *DB) SetState(name pypi.Name, value []byte, marks ...Mark) error {
+	record := appendState(nil, marks, value)
+	if len(record) > maxValue {
+		return fmt.Errorf("store the state of %q: %d bytes, at most %d fit", name, len(record), maxValue)
+	}
+	grows := growing
+	if value == nil && len(marks) == 0 {
+		grows = shrinking
+	}
+	return d.update(grows, func(b *batch) error {
+		if err := b.unmark(name, marks); err != nil {
+			return err
+		}
+		if grows == shrinking {
+			return b.delete(stateKey(name))
+		}
+		for _, m := range marks {
+			at := seal(binary.AppendVarint(nil, m.At.Unix()))
+			old, _, err := get(b.txn, markKey(m.List, name))
+			if err != nil {
+				return err
+			}
+			if bytes.Equal(old, at) {
+				continue
+			}
+			if err := b.set(markKey(m.List, name), at); err != nil {
+				return err
+			}
+		}
+		return b.set(stateKey(name), seal(record))
+	})
+}
+
+// unmark takes a project out of the lists that its state names, but for those in
+// which it stays.
+func (b *batch) unmark(name pypi.Name, stays []Mark) error {
+	lists, err := b.lists(name)
+	if err != nil {
+		return err
+	}
+	for _, m := range stays {
+		delete(lists, m.List)
+	}
+	for list := range lists {
+		if err := b.delete(markKey(list, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lists tells in which lists a project is: by its state, or, where that is
+// damaged, by the lists.
+func (b *batch) lists(name pypi.Name) (map[string]bool, error) {
+	in := make(map[string]bool)
+	raw, _, err := get(b.txn, stateKey(name))
+	if raw == nil || err != nil {
+		return in, err
+	}
+	if raw, err = unseal(raw); err == nil {
+		var names []string
+		if names, _, err = parseState(raw); err == nil {
+			for _, list := range names {
+				in[list] = true
+			}
+			return in, nil
+		}
+	}
+	return in, scan(b.txn, []byte("m/"), false, func(key, _ []byte) (bool, error) {
+		list, n, _ := bytes.Cut(key[len("m/"):], []byte{0})
+		if pypi.Name(n) == name {
+			in[string(list)] = true
+		}
+		return true, nil
+	})
+}
+
+// Marked calls yield with the projects of a list, in order of the name, until it
+// returns false. The time of a damaged entry is zero.
+func (d *DB) Marked(list string, yield func(pypi.Name, time.Time) bool) error {
+	txn := d.db.NewTransaction(false)
+	defer txn.Discard()
+	prefix := listPrefix(list)
+	return scan(txn, prefix, true, func(key, value []byte) (bool, error) {
+		var at time.Time
+		if raw, err := unseal(value); err == nil {
+			if seconds, n := binary.Varint(raw); n == len(raw) {
+				at = time.Unix(seconds, 0)
+			}
+		}
+		return yield(pypi.Name(key[len(prefix):]), at), nil
+	})
+}
+
+// A state's record is: uvarint number of lists, of each uvarint length and bytes;
+// then the note to the end.
+
+func appendState(b []byte, marks []Mark, value []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(len(marks)))
+	for _, m := range marks {
+		b = binary.AppendUvarint(b, uint64(len(m.List)))
+		b = append(b, m.List...)
+	}
+	return append(b, value...)
+}
+
+var errState = fmt.Errorf("%w: a state cannot be read", ErrDamaged)
+
+// parseState gives nil for a note of no bytes.
+func parseState(raw []byte) (lists []string, value []byte, err error) {
+	number, n := binary.Uvarint(raw)
+	if n <= 0 || number > uint64(len(raw)) {
+		return nil, nil, errState
+	}
+	raw = raw[n:]
+	for range number {
+		length, n := binary.Uvarint(raw)
+		if n <= 0 || length > uint64(len(raw)-n) {
+			return nil, nil, errState
+		}
+		lists = append(lists, string(raw[n:n+int(length)]))
+		raw = raw[n+int(length):]
+	}
+	if len(raw) == 0 {
+		raw = nil
+	}
+	return lists, raw, nil
+}
