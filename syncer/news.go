@@ -34,6 +34,7 @@ type feedNote struct {
 // ownNote is what the engine remembers of itself.
 type ownNote struct {
 	Last *Summary  `json:"last,omitempty"`
+	Rate float64   `json:"rate,omitempty"` // bytes per second that the line carried lately, headers included
 	Feed *feedNote `json:"feed,omitempty"`
 }
 

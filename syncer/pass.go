@@ -20,6 +20,7 @@ type SyncOptions struct {
 	Fresh          time.Duration // pages confirmed within it are not asked for again
 	Now            bool          // a person asked: what waits for its next try or for its time is tried too
 	AcceptRemovals bool          // follow the upstream in whatever it removes
+	Plan           bool          // only find out what it would bring: pages and metadata, no files, no removals
 }
 
 // Summary is what one pass did.
@@ -33,7 +34,8 @@ type Summary struct {
 	Received int64         `json:"received"` // bytes over the line, headers and pages included
 	Removed  int           `json:"removed"`  // files removed since the upstream did so
 	HeldBack int           `json:"held_back"`
-	Complete bool          `json:"complete"` // not interrupted
+	Complete bool          `json:"complete"`       // not interrupted
+	Cost     *Cost         `json:"cost,omitempty"` // with SyncOptions.Plan: what it would bring
 }
 
 // Progress is how far the running pass is.
@@ -101,6 +103,11 @@ type pass struct {
 	summary  Summary
 	progress Progress
 	current  map[string]int64 // label → bytes, while it is worked at
+
+	announced bool                  // what it will cost was told
+	before    int64                 // bytes received when it began
+	usual     float64               // bytes per second that the line carried lately; 0: not known
+	arrived   map[pypi.Digest]int64 // bytes that were here of partials when it began
 }
 
 // Sync makes one pass over the selection and over all that is here: pages first,
@@ -153,12 +160,19 @@ func (p *pass) run() (Summary, error) {
 		return p.summary, err
 	}
 	p.expect(p.told)
+	p.learn()
 	p.work()
 	err = p.fatal
 	if err == nil && p.stopped() != nil {
 		err = &wire.Problem{Cause: wire.Canceled, Err: p.stopped()}
 	}
-	if err == nil {
+	switch {
+	case p.opts.Plan:
+		p.mu.Lock()
+		cost := p.cost()
+		p.summary.Cost = &cost
+		p.mu.Unlock()
+	case err == nil:
 		err = errors.Join(p.removals(), p.granted())
 	}
 	for _, w := range p.wants {
@@ -180,13 +194,16 @@ func (p *pass) stopped() error { return cmp.Or(p.ctx.Err(), p.Engine.ctx.Err()) 
 // remember notes what the pass did, and how far the feed has been followed: what
 // failed is noted with each project and does not hold the rest up.
 func (p *pass) remember() error {
+	if p.opts.Plan {
+		return nil // nothing was done that is worth telling of, and the feed is to be followed by a pass that does
+	}
 	through := p.fatal == nil && p.stopped() == nil && p.told.last > 0
 	if !through && !p.worthNoting() {
 		return nil
 	}
 	return p.notes.editOwn(func(n *ownNote) {
 		if p.worthNoting() {
-			n.Last = &p.summary
+			n.Last, n.Rate = &p.summary, p.usualRate(n.Rate)
 		}
 		if through {
 			n.Feed = &feedNote{Upstream: p.index.Address(), Serial: p.told.last}

@@ -77,7 +77,8 @@ func (p *pass) next() func() {
 			p.wants[name].queued = false
 			p.active++
 			return func() { p.project(name) }
-		case len(p.files) > 0:
+		case len(p.files) > 0 && !p.opts.Plan:
+			p.announce()
 			job := heap.Pop(&p.files).(fileJob)
 			p.active++
 			return func() { p.file(job) }

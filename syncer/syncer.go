@@ -80,6 +80,9 @@ type Shelf interface {
 	Pin(name pypi.Name, digest pypi.Digest, pinned bool) error
 	// Count tells how many distributions are here.
 	Count() (int, error)
+	// Waiting calls yield with each file that has arrived in part, and how many
+	// bytes of it are here, until it returns false.
+	Waiting(yield func(pypi.Digest, int64) bool) error
 }
 
 // Incoming is a file on its way in, for one goroutine at a time.

@@ -111,6 +111,16 @@ func (s storeShelf) Count() (int, error) {
 	return t.Files, err
 }
 
+func (s storeShelf) Waiting(yield func(pypi.Digest, int64) bool) error {
+	waiting, err := s.Store.Waiting()
+	for _, w := range waiting {
+		if !yield(w.Digest, w.Have) {
+			break
+		}
+	}
+	return err
+}
+
 type incoming struct{ *storage.Incoming }
 
 func (in incoming) Write(b []byte) (int, error) {

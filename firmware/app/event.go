@@ -22,9 +22,14 @@ type Event struct {
 // SyncProgress is how far a sync is.
 type SyncProgress = syncer.Progress
 
+// Cost is what a sync would bring.
+type Cost = syncer.Cost
+
 // SyncOptions are those of the command.
 type SyncOptions struct {
 	AcceptRemovals bool `json:"accept_removals"`
+	// Plan: only find out what it would bring, and what that costs.
+	Plan bool `json:"plan"`
 }
 
 // VerifyOptions are those of the command.

@@ -45,7 +45,7 @@ func (a *App) Sync(ctx context.Context, opts SyncOptions, report func(Event)) er
 			}
 		}
 	}()
-	options := syncer.SyncOptions{Now: true, AcceptRemovals: opts.AcceptRemovals}
+	options := syncer.SyncOptions{Now: true, AcceptRemovals: opts.AcceptRemovals, Plan: opts.Plan}
 	summary, err := a.Engine.Sync(ctx, options)
 	for errors.Is(err, syncer.ErrPassing) && ctx.Err() == nil {
 		a.Engine.WaitPass(ctx)
@@ -58,6 +58,9 @@ func (a *App) Sync(ctx context.Context, opts SyncOptions, report func(Event)) er
 		report(Event{Problem: &status.Problems[i]})
 	}
 	report(Event{Synced: &summary})
+	if b := status.Budget; summary.Cost != nil && b.Cap > 0 && summary.Cost.Bytes > b.Cap-b.Used {
+		report(Event{Note: fmt.Sprintf("that is more than line.monthly-cap leaves this month: %d MB of %d MB are used", b.Used>>20, b.Cap>>20)})
+	}
 	if err = errors.Join(err, statusErr); err != nil {
 		return err
 	}

@@ -64,6 +64,8 @@ func (c *console) event(e app.Event) {
 			mended = " (repaired)"
 		}
 		c.print("%s: %s: %s%s\n", f.Fault, words(f.Project, f.What), f.Detail, mended)
+	case e.Synced != nil && e.Synced.Cost != nil:
+		c.print("%s\n", costText(e.Synced.Projects, *e.Synced.Cost))
 	case e.Synced != nil:
 		s := e.Synced
 		c.print("sync: %d projects looked at, %d files brought in (%s; %s over the line) in %s, %d removed, %d projects not complete\n",

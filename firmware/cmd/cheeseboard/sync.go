@@ -34,6 +34,7 @@ is 1 when something could not be had; "cheeseboard status" names it.`,
 		},
 	}
 	c.Flags().BoolVar(&opts.AcceptRemovals, "accept-removals", false, "follow the upstream in whatever it removed")
+	c.Flags().BoolVar(&opts.Plan, "plan", false, "only say what it would bring, and what that costs; fetches pages and metadata, no files")
 	return c
 }
 
@@ -153,6 +154,21 @@ func statusText(s app.Status, now time.Time) string {
 		line("problem", "%s", text)
 	}
 	return b.String()
+}
+
+// costText says what a sync would bring.
+func costText(projects int, c app.Cost) string {
+	s := fmt.Sprintf("plan: %d projects looked at; a sync would bring %d files, %s", projects, c.Files, bytesText(c.Bytes))
+	if c.Takes > 0 {
+		s += fmt.Sprintf(", about %s at %s/s", c.Takes, bytesText(int64(c.Rate)))
+	}
+	if c.Unsized > 0 {
+		s += fmt.Sprintf("; of %d of them the size is not known", c.Unsized)
+	}
+	if c.Untold > 0 {
+		s += fmt.Sprintf("; what %d wheels need is known when they are here", c.Untold)
+	}
+	return s
 }
 
 // progressText says how far a sync is, and what it will still cost.
