@@ -6,13 +6,8 @@ package fetch
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"math/rand/v2"
-	"mime"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 
 	"cheeseboard/syncer/wire"
@@ -59,42 +54,55 @@ type Fetcher struct {
 	Answered func()
 	// Attempt is told why an attempt ended that was not the last; nil: nobody is.
 	Attempt func(address string, offset int64, err error)
+	// Header is sent with each request, besides what a download needs; may be nil.
+	Header http.Header
+	// Elsewhere says that the bytes can be had from another place, too. Then this
+	// one is given up at its first silence and at the second attempt that brings
+	// nothing, and bytes that are here are not asked for again.
+	Elsewhere bool
 }
 
 // Fetch brings the bytes of address into t until they are all there. A cut is
 // followed by another attempt at once; an attempt that brought nothing by a
-// pause that grows. Errors: *wire.Problem for what the line or the upstream did
-// (its RetryAfter says when to come back), *TargetError for what t did.
+// pause that grows, or at once where there is another manner of asking. Errors:
+// *wire.Problem for what the line or the upstream did (its RetryAfter says when to
+// come back), *TargetError for what t did.
 func (f *Fetcher) Fetch(ctx context.Context, address string, t Target) error {
-	d := &download{Fetcher: f, address: address, target: t, high: t.Offset()}
-	patience, maxPause := f.Patience, f.MaxPause
-	if patience <= 0 {
-		patience = DefaultPatience
-	}
+	d := &download{Fetcher: f, address: address, target: t, high: t.Offset(), stopped: -1}
+	maxPause := f.MaxPause
 	if maxPause <= 0 {
 		maxPause = DefaultMaxPause
 	}
 	fruitless := 0
 	for {
-		before := d.high
+		before, manner := d.high, d.manner
 		done, err := d.attempt(ctx)
 		if done {
 			return nil
 		}
-		var own *TargetError
-		if errors.As(err, &own) {
-			return err
-		}
-		if d.high > before {
-			fruitless = 0 // progress pays for everything
-		} else {
-			fruitless++
+		if err == nil {
+			if d.high == before {
+				return &wire.Problem{Cause: wire.Lie, URL: address, Err: errors.New("its answers bring nothing")}
+			}
+			fruitless = 0
+			continue // a part, as it was asked for
 		}
 		var p *wire.Problem
-		if !errors.As(err, &p) {
+		var own *TargetError
+		if errors.As(err, &own) || !errors.As(err, &p) {
 			return err
 		}
-		if p.Permanent() || fruitless >= patience || p.RetryAfter > maxPause {
+		other := d.manner != manner
+		switch {
+		case d.high > before:
+			fruitless = 0 // progress pays for everything
+		case !other:
+			fruitless++
+		}
+		switch {
+		case d.stuck != nil:
+			return &wire.Problem{Cause: p.Cause, URL: address, Status: p.Status, RetryAfter: p.RetryAfter, Err: d.stuck}
+		case p.Permanent() && !other, f.enough(fruitless, p), p.RetryAfter > maxPause:
 			return err
 		}
 		if f.Attempt != nil {
@@ -104,6 +112,22 @@ func (f *Fetcher) Fetch(ctx context.Context, address string, t Target) error {
 			return &wire.Problem{Cause: wire.Canceled, URL: address, Err: err}
 		}
 	}
+}
+
+// enough tells whether so many attempts in a row that brought nothing are enough,
+// the last of which ended in p.
+func (f *Fetcher) enough(fruitless int, p *wire.Problem) bool {
+	patience := f.Patience
+	if patience <= 0 {
+		patience = DefaultPatience
+	}
+	if f.Elsewhere {
+		patience = min(patience, 2)
+		if p.Cause == wire.Stalled || p.Cause == wire.Unreachable {
+			patience = 1
+		}
+	}
+	return fruitless >= patience
 }
 
 // pauseFor is exponential backoff with full jitter; what the upstream asked for
@@ -131,212 +155,4 @@ func (f *Fetcher) pause(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// download is one Fetch.
-type download struct {
-	*Fetcher
-	address string
-	target  Target
-	high    int64 // the furthest byte that was new
-
-	// What the upstream turned out to be unable to do.
-	noIfRange bool // its ETag differs from one answer to the next
-	noRange   bool // its ranges are wrong
-}
-
-// attempt makes one request. done means that every byte is there.
-func (d *download) attempt(ctx context.Context) (done bool, err error) {
-	t := d.target
-	offset := t.Offset()
-	d.high = max(d.high, offset)
-	if offset > 0 && offset == t.Size() {
-		return true, nil
-	}
-	tooFar := t.Size() >= 0 && offset > t.Size() // the index has changed its mind
-	if tooFar || d.noRange && t.Validator() == "" && offset > 0 {
-		if err := d.reset(); err != nil {
-			return false, err
-		}
-		offset = 0
-	}
-	// The bytes as they are: a coding would shift every offset.
-	header := http.Header{"Accept-Encoding": {"identity"}}
-	if offset > 0 && !d.noRange {
-		header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
-		if v := t.Validator(); v != "" && !d.noIfRange {
-			header.Set("If-Range", v)
-		}
-	}
-	resp, err := d.Client.Get(ctx, http.MethodGet, d.address, header)
-	if err != nil {
-		return false, err
-	}
-	defer func() { _ = resp.Body.Close() }() // the bytes have been counted
-	if d.Answered != nil {
-		d.Answered()
-	}
-	if err := d.checkContent(resp); err != nil {
-		return false, err
-	}
-	switch {
-	case resp.StatusCode == http.StatusPartialContent && offset > 0:
-		if err := d.checkRange(resp, offset); err != nil {
-			d.noRange = true
-			return false, d.lie(resp, err)
-		}
-		return d.receive(resp, 0)
-	case resp.StatusCode == http.StatusOK:
-		return d.receiveWhole(resp, offset)
-	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable && t.Size() < 0 && resp.Header.Get("Content-Range") == fmt.Sprintf("bytes */%d", offset):
-		return true, nil // it was whole already, which nobody could know; the digest decides
-	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable && offset > 0:
-		// It has fewer bytes than we hold: ours or theirs are wrong. Start again.
-		d.noRange = true
-		if err := d.reset(); err != nil {
-			return false, err
-		}
-		return false, d.lie(resp, fmt.Errorf("it has no byte %d", offset))
-	}
-	return false, wire.StatusProblem(resp, d.address)
-}
-
-// receiveWhole takes a 200. When bytes are here already, the upstream ignored
-// the range or says that the file has changed.
-func (d *download) receiveWhole(resp *http.Response, offset int64) (bool, error) {
-	if n := resp.ContentLength; n >= 0 && d.target.Size() >= 0 && n != d.target.Size() {
-		return false, d.lie(resp, fmt.Errorf("it offers %d bytes, the index states %d", n, d.target.Size()))
-	}
-	etag := strong(resp.Header.Get("ETag"))
-	switch {
-	case offset == 0:
-		d.target.SetValidator(etag)
-		return d.receive(resp, 0)
-	case etag != "" && etag == d.target.Validator():
-		// The same bytes from the start: pass over those that are here.
-		return d.receive(resp, offset)
-	case !d.noIfRange && !d.noRange:
-		// Its ETag changes, perhaps from one server of many to the next. The
-		// index names the bytes by digest, so asking for the rest without a
-		// condition is safe: wrong bytes do not pass the digest.
-		d.noIfRange = true
-		return false, d.lie(resp, errors.New("its ETag changed between two ranges"))
-	}
-	d.noRange = true
-	if err := d.reset(); err != nil {
-		return false, err
-	}
-	d.target.SetValidator(etag)
-	return d.receive(resp, 0)
-}
-
-// receive writes the body, after passing over the first skip bytes of it.
-func (d *download) receive(resp *http.Response, skip int64) (done bool, err error) {
-	if skip > 0 {
-		if _, err := io.CopyN(io.Discard, resp.Body, skip); err != nil {
-			return false, d.ended(err)
-		}
-	}
-	buf := make([]byte, 32<<10)
-	for {
-		want := buf
-		if size := d.target.Size(); size >= 0 {
-			// What an upstream sends beyond the stated size is not read: the
-			// digest decides about the bytes before it.
-			want = buf[:min(int64(len(buf)), size-d.target.Offset())]
-		}
-		n, err := resp.Body.Read(want)
-		if n > 0 {
-			if _, werr := d.target.Write(buf[:n]); werr != nil {
-				return false, &TargetError{werr}
-			}
-			d.high = max(d.high, d.target.Offset())
-		}
-		if size := d.target.Size(); size >= 0 && d.target.Offset() == size {
-			return true, nil
-		}
-		if err == io.EOF {
-			if d.target.Size() < 0 {
-				return true, nil // nobody knows better; the digest decides
-			}
-			return false, d.ended(io.ErrUnexpectedEOF)
-		}
-		if err != nil {
-			return false, d.ended(err)
-		}
-	}
-}
-
-func (d *download) ended(err error) error {
-	var p *wire.Problem
-	if errors.As(err, &p) {
-		return p
-	}
-	return &wire.Problem{Cause: wire.Cut, URL: d.address, Err: err}
-}
-
-func (d *download) reset() error {
-	if err := d.target.Reset(); err != nil {
-		return &TargetError{err}
-	}
-	return nil
-}
-
-func (d *download) lie(resp *http.Response, err error) error {
-	return &wire.Problem{Cause: wire.Lie, URL: d.address, Status: resp.StatusCode, Err: err}
-}
-
-// checkContent refuses what cannot be the bytes of a file: a login page, or
-// bytes under a coding that was not asked for.
-func (d *download) checkContent(resp *http.Response) error {
-	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusPartialContent {
-		return nil
-	}
-	if c := resp.Header.Get("Content-Encoding"); c != "" && !strings.EqualFold(c, "identity") {
-		return d.lie(resp, fmt.Errorf("its bytes come under the coding %q", c))
-	}
-	kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	if err == nil && (kind == "text/html" || kind == "application/xhtml+xml") {
-		return d.lie(resp, errors.New("a web page came instead of the file: a login page of the network, perhaps"))
-	}
-	return nil
-}
-
-// checkRange reads `Content-Range: bytes FIRST-LAST/TOTAL` and holds it against
-// what was asked for.
-func (d *download) checkRange(resp *http.Response, offset int64) error {
-	value := resp.Header.Get("Content-Range")
-	spec, ok := strings.CutPrefix(value, "bytes ")
-	span, total, ok2 := strings.Cut(spec, "/")
-	first, last, ok3 := strings.Cut(span, "-")
-	if !ok || !ok2 || !ok3 {
-		return fmt.Errorf("its range %q cannot be read", value)
-	}
-	from, err1 := strconv.ParseInt(first, 10, 64)
-	to, err2 := strconv.ParseInt(last, 10, 64)
-	if err1 != nil || err2 != nil || to < from {
-		return fmt.Errorf("its range %q cannot be read", value)
-	}
-	if from != offset {
-		return fmt.Errorf("it sends bytes from %d, asked for were those from %d", from, offset)
-	}
-	size := d.target.Size()
-	if n, err := strconv.ParseInt(total, 10, 64); total != "*" && (err != nil || size >= 0 && n != size) {
-		return fmt.Errorf("its range %q speaks of another file than the index, which states %d bytes", value, size)
-	}
-	if size >= 0 && to >= size {
-		return fmt.Errorf("its range %q goes beyond the %d bytes that the index states", value, size)
-	}
-	if n := resp.ContentLength; n >= 0 && n != to-from+1 {
-		return fmt.Errorf("its range %q and its length %d differ", value, n)
-	}
-	return nil
-}
-
-// strong gives an ETag that may stand in If-Range; "" for a weak or absent one.
-func strong(etag string) string {
-	if len(etag) < 2 || etag[0] != '"' {
-		return ""
-	}
-	return etag
 }

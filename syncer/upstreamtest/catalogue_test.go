@@ -11,6 +11,7 @@ func TestCatalogueReadsItself(t *testing.T) {
 	examples := map[string]string{
 		"status": "503,3", "redirect": "http://127.0.0.1:9/x:y", "content-range": "3,-1", "change-etag": "false",
 		"type": "text/html", "api-version": "2.0", "files-on": "javascript:alert(1)//", "resize": "+7", "wrong-sizes": "-7",
+		"refuse-ranges": "403", "refuse-beyond": "5,403", "limit-answer": "100,413",
 	}
 	for _, known := range Catalogue() {
 		name, _, wants := strings.Cut(known.Form, ":")
@@ -37,7 +38,7 @@ func TestCatalogueReadsItself(t *testing.T) {
 			t.Errorf("ParseLie(%q) was accepted", wrong)
 		}
 	}
-	for _, wrong := range []string{"", "nothing", "status:99", "status:x", "cut:x", "content-range:1", "content-range:x,1", "change-etag:maybe"} {
+	for _, wrong := range []string{"", "nothing", "status:99", "status:x", "cut:x", "content-range:1", "content-range:x,1", "change-etag:maybe", "refuse-ranges:200", "limit-answer:5"} {
 		if _, err := ParseLie(wrong); err == nil {
 			t.Errorf("ParseLie(%q) was accepted", wrong)
 		}
