@@ -62,7 +62,11 @@ func (p *pass) project(name pypi.Name) {
 		return
 	}
 	chosen := plan.Choose(page, requirements, p.Engine.opts.Policy)
-	if err := p.notes.edit(name, func(n *note) { n.Remarks = chosen.Notes }); err != nil {
+	wanted := func(filename string) bool {
+		return slices.ContainsFunc(chosen.Choices, func(c plan.Choice) bool { return c.File.Filename == filename })
+	}
+	err = p.notes.edit(name, func(n *note) { n.Remarks = chosen.Notes; n.settle(wanted, p.now()) })
+	if err != nil {
 		p.failed(name, err)
 	}
 	p.failed(name, p.choose(page, chosen, pin, wished))

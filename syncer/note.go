@@ -74,6 +74,19 @@ func (n *note) retries() []time.Time {
 // maxFileTroubles bounds what is kept of one project.
 const maxFileTroubles = 200
 
+// troubleLife is how long a file's failure is told of that nobody wants any more.
+const troubleLife = 7 * 24 * time.Hour
+
+// settle forgets the failures of files that are not wanted and were not tried for
+// long. Metadata stay: whether they may be advertised goes by their failure.
+func (n *note) settle(wanted func(label string) bool, now time.Time) {
+	for label, t := range n.Files {
+		if _, metadata := cutMetadata(label); !metadata && !wanted(label) && now.Sub(t.NextTry) > troubleLife {
+			delete(n.Files, label)
+		}
+	}
+}
+
 // fail notes a failure of a page (filename "") or of a file.
 func (n *note) fail(filename string, err error, now time.Time, first, most time.Duration) {
 	slot := n.Page

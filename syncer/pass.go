@@ -180,6 +180,7 @@ func (p *pass) run() (Summary, error) {
 			p.summary.Failed++
 		}
 	}
+	p.confirmations()
 	p.summary.Projects = len(p.wants)
 	p.summary.Received = p.wire.Received() - received
 	p.summary.Took = time.Since(begun)
@@ -353,7 +354,7 @@ func (p *pass) removals() error {
 			ErrGuard, total, held, someNames(p.deferred), 100*p.Engine.opts.RemovalGuard)
 	}
 	for name := range p.deferred {
-		_, err := p.refresh(name, followAll, p.class()).wait(p.ctx)
+		err := p.follow(p.ctx, name, p.class())
 		switch {
 		case err == nil:
 		case wire.CauseOf(err) == wire.Gone && !p.wants[name].selected:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -19,8 +20,9 @@ import (
 type refresh struct {
 	alive   chan struct{} // closed when the upstream has answered at all
 	done    chan struct{} // closed when it is over
-	err     error         // after done
-	removed int           // after done: files that the upstream removed and that were kept
+	mode    removals
+	err     error // after done
+	removed int   // after done: files that the upstream removed and that were kept
 }
 
 // removals says what a refresh does with files that are here and that the
@@ -47,7 +49,7 @@ func (e *Engine) refreshing(name pypi.Name, mode removals, class budget.Class) *
 	if r := e.refreshes[name]; r != nil {
 		return r
 	}
-	r := &refresh{alive: make(chan struct{}), done: make(chan struct{})}
+	r := &refresh{alive: make(chan struct{}), done: make(chan struct{}), mode: mode}
 	started := e.start(func() {
 		alive := false
 		r.removed, r.err = e.look(name, mode, class, func() { alive = true; close(r.alive) })
@@ -83,6 +85,27 @@ func (r *refresh) wait(ctx context.Context) (removed int, err error) {
 	case <-ctx.Done():
 		return 0, &wire.Problem{Cause: wire.Canceled, Err: ctx.Err()}
 	}
+}
+
+// follow asks for a page and follows it in what it removed. A refresh that a client
+// began meanwhile would keep what was removed, so it is waited for and not joined.
+func (e *Engine) follow(ctx context.Context, name pypi.Name, class budget.Class) error {
+	for {
+		r := e.refresh(name, followAll, class)
+		_, err := r.wait(ctx)
+		if r.mode == followAll || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// confirmations forgets those that are too old to spare anybody a request.
+func (e *Engine) confirmations() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now, life := e.now(), max(e.opts.Fresh, e.opts.Interval)
+	maps.DeleteFunc(e.checked, func(_ pypi.Name, at time.Time) bool { return now.Sub(at) > life })
+	maps.DeleteFunc(e.absent, func(_ pypi.Name, at time.Time) bool { return now.Sub(at) > e.opts.Fresh })
 }
 
 // look asks for a page, stores what it says, and notes how it went.

@@ -1,0 +1,186 @@
+package syncer
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cheeseboard/storage/pypi"
+)
+
+// shelfOfNotes is Notes in memory.
+type shelfOfNotes struct {
+	mu     sync.Mutex
+	notes  map[pypi.Name][]byte
+	lists  map[pypi.Name]map[string]time.Time
+	reads  int
+	writes int
+	broken error
+}
+
+func (s *shelfOfNotes) Note(name pypi.Name) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reads++
+	return s.notes[name], s.broken
+}
+
+func (s *shelfOfNotes) SetNote(name pypi.Name, note []byte, lists map[string]time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken != nil {
+		return s.broken
+	}
+	s.writes++
+	s.notes[name], s.lists[name] = note, lists
+	return nil
+}
+
+func (s *shelfOfNotes) Listed(list string, yield func(pypi.Name, time.Time) bool) error {
+	s.mu.Lock()
+	names := slices.Sorted(maps.Keys(s.lists))
+	s.mu.Unlock()
+	for _, name := range names {
+		if at, is := s.lists[name][list]; is && !yield(name, at) {
+			break
+		}
+	}
+	return s.broken
+}
+
+func newShelfOfNotes() *shelfOfNotes {
+	return &shelfOfNotes{notes: make(map[pypi.Name][]byte), lists: make(map[pypi.Name]map[string]time.Time)}
+}
+
+var (
+	noon    = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	errLate = errors.New("it came too late")
+)
+
+// TestNotesAreListed takes a project through trouble and wish and out of both: it
+// stands in the lists that its note says, and then in none.
+func TestNotesAreListed(t *testing.T) {
+	store := newShelfOfNotes()
+	b := &notebook{store: store}
+	edit := func(change func(*note)) {
+		t.Helper()
+		if err := b.edit("brie", change); err != nil {
+			t.Fatal(err)
+		}
+	}
+	edit(func(n *note) { n.fail("a.whl", errLate, noon, time.Minute, time.Hour) })
+	edit(func(n *note) { n.fail("", errLate, noon.Add(time.Second), time.Minute, time.Hour) })
+	edit(func(n *note) { n.Wish = &Wish{Since: noon, Last: noon.Add(time.Hour)} })
+	n, err := b.get("brie")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := n.Files["a.whl"].NextTry
+	if n.Page.NextTry.Before(first) {
+		first = n.Page.NextTry
+	}
+	want := map[string]time.Time{listRetry: first, listTrouble: noon.Add(time.Second), listWish: noon.Add(time.Hour)}
+	if got := store.lists["brie"]; !cmp.Equal(got, want) {
+		t.Error(cmp.Diff(want, got))
+	}
+	edit(func(n *note) { n.Page, n.Wish = nil, nil; delete(n.Files, "a.whl") })
+	if len(store.lists["brie"]) > 0 || store.notes["brie"] != nil {
+		t.Errorf("left are %v and the note %q", store.lists["brie"], store.notes["brie"])
+	}
+	writes := store.writes
+	edit(func(*note) {})
+	if store.writes != writes {
+		t.Error("a change that is none was written")
+	}
+}
+
+// TestNotebookIsBounded reads many more notes than it may remember, from several
+// goroutines, each of which counts in a note of its own.
+func TestNotebookIsBounded(t *testing.T) {
+	store := newShelfOfNotes()
+	b := &notebook{store: store}
+	var all sync.WaitGroup
+	for g := range 4 {
+		all.Go(func() {
+			mine := pypi.Name(fmt.Sprintf("mine-%d", g))
+			for i := range maxKnown {
+				if _, err := b.get(pypi.Name(fmt.Sprintf("n-%d-%d", g, i))); err != nil {
+					t.Error(err)
+				}
+				if i%8 > 0 {
+					continue
+				}
+				if err := b.edit(mine, func(n *note) { n.HeldBack++ }); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if len(b.known) > maxKnown {
+		t.Errorf("%d notes are remembered, at most %d may be", len(b.known), maxKnown)
+	}
+	for g := range 4 {
+		if n, err := b.get(pypi.Name(fmt.Sprintf("mine-%d", g))); n.HeldBack != maxKnown/8 || err != nil {
+			t.Errorf("counted %d of %d (%v)", n.HeldBack, maxKnown/8, err)
+		}
+	}
+}
+
+// TestNoteThatWasNotWritten: what could not be made durable is not believed.
+func TestNoteThatWasNotWritten(t *testing.T) {
+	store := newShelfOfNotes()
+	b := &notebook{store: store}
+	if _, err := b.get("brie"); err != nil {
+		t.Fatal(err)
+	}
+	store.broken = ErrFull
+	if err := b.edit("brie", func(n *note) { n.HeldBack = 1 }); !errors.Is(err, ErrFull) {
+		t.Errorf("the error is %v", err)
+	}
+	store.broken = nil
+	if n, err := b.get("brie"); n.HeldBack != 0 || err != nil {
+		t.Errorf("it says %d (%v)", n.HeldBack, err)
+	}
+}
+
+// TestSettle: failures of what nobody wants any more end, but not those by which
+// metadata are kept from clients.
+func TestSettle(t *testing.T) {
+	n := note{}
+	for _, label := range []string{"wanted.whl", "old.whl", "old.whl.metadata", "new.whl"} {
+		at := noon.Add(-2 * troubleLife)
+		if label == "new.whl" {
+			at = noon
+		}
+		n.fail(label, errLate, at, time.Minute, time.Hour)
+	}
+	n.settle(func(label string) bool { return label == "wanted.whl" }, noon)
+	got := slices.Sorted(maps.Keys(n.Files))
+	if want := []string{"new.whl", "old.whl.metadata", "wanted.whl"}; !cmp.Equal(got, want) {
+		t.Errorf("kept are %v, want %v", got, want)
+	}
+}
+
+// TestNextTry doubles up to the most, with jitter, and no clock can hold a try
+// back for good.
+func TestNextTry(t *testing.T) {
+	const first, most = time.Minute, time.Hour
+	for failures, want := range map[int]time.Duration{1: first, 2: 2 * first, 4: 8 * first, 7: most, 1000: most} {
+		for range 20 {
+			if d := retryAfter(failures, errLate, first, most); d < want || d > want+want/4 {
+				t.Errorf("after %d failures: %v, want %v and up to a quarter more", failures, d, want)
+			}
+		}
+	}
+	far := &Trouble{NextTry: noon.AddDate(20, 0, 0)}
+	if !due(far, noon) || !due(nil, noon) || due(&Trouble{NextTry: noon.Add(time.Hour)}, noon) || !due(&Trouble{NextTry: noon}, noon) {
+		t.Error("due says otherwise")
+	}
+}
