@@ -141,8 +141,8 @@ func (p *pass) shouldLook(name pypi.Name) bool {
 }
 
 // choose queues the chosen files that are not here, brings their metadata, and
-// sees to it that exactly the chosen ones are pinned. What is only wished for is
-// not pinned.
+// pins them; what is pinned and not chosen is left for settlePins. What is only
+// wished for is not pinned.
 func (p *pass) choose(page *pypi.Project, chosen plan.Plan, pin, wished bool) error {
 	held, err := p.cat.Held(page.Name)
 	if err != nil {
@@ -153,7 +153,7 @@ func (p *pass) choose(page *pypi.Project, chosen plan.Plan, pin, wished bool) er
 		return err
 	}
 	var errs []error
-	pinned := make(map[pypi.Digest]bool)
+	pinned, settled := make(map[pypi.Digest]bool), true
 	for i := range chosen.Choices {
 		c := &chosen.Choices[i]
 		item, ok := fileItem(page.Name, &c.File)
@@ -162,6 +162,7 @@ func (p *pass) choose(page *pypi.Project, chosen plan.Plan, pin, wished bool) er
 		}
 		pinned[item.Digest] = pin
 		told := p.metadata(page.Name, c, held, n, pin, pinned)
+		settled = settled && held[item.Digest].Digest == item.Digest
 		if here, ok := held[item.Digest]; ok {
 			if pin && !here.Pinned {
 				errs = append(errs, p.shelf.Pin(page.Name, item.Digest, true))
@@ -179,9 +180,12 @@ func (p *pass) choose(page *pypi.Project, chosen plan.Plan, pin, wished bool) er
 		p.queue(fileJob{item: item, url: c.File.URL, targets: c.Targets, readWheel: !told, wished: wished})
 	}
 	for digest, item := range held {
-		if item.Pinned && !pinned[digest] {
-			errs = append(errs, p.shelf.Pin(page.Name, digest, false))
-		}
+		settled = settled && item.Pinned == pinned[digest]
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w := p.wants[page.Name]; !settled || w.pins != nil {
+		w.pins = pinned
 	}
 	return errors.Join(errs...)
 }

@@ -65,8 +65,12 @@ type want struct {
 	wished       bool // a client's wish, or what such a wish needs
 	selected     bool // the selection, or what it needs: its files are pinned
 	queued       bool
+	busy         bool // a worker is at it
 	looked       bool // its page was asked for in this pass
 	failed       bool
+	// pins are the digests that the last plan holds; nil where all that is here
+	// is held as it should be.
+	pins map[pypi.Digest]bool
 }
 
 type fileJob struct {
@@ -173,7 +177,7 @@ func (p *pass) run() (Summary, error) {
 		p.summary.Cost = &cost
 		p.mu.Unlock()
 	case err == nil:
-		err = errors.Join(p.removals(), p.granted())
+		err = errors.Join(p.removals(), p.settlePins(), p.granted())
 	}
 	for _, w := range p.wants {
 		if w.failed {

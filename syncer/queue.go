@@ -55,10 +55,30 @@ func (p *pass) enqueue(name pypi.Name) *want {
 	}
 	if !w.queued {
 		w.queued = true
-		p.projects = append(p.projects, name)
-		p.turn.Signal()
+		if !w.busy {
+			p.turnOf(name)
+		}
 	}
 	return w
+}
+
+// turnOf puts a project into the queue. p.mu is held.
+func (p *pass) turnOf(name pypi.Name) {
+	p.projects = append(p.projects, name)
+	p.turn.Signal()
+}
+
+// planned ends the work at one project, and begins it again where something new
+// was said of it meanwhile: two plans of one project are never made at once, or
+// the older could be the one that stays.
+func (p *pass) planned(name pypi.Name) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w := p.wants[name]
+	w.busy = false
+	if w.queued {
+		p.turnOf(name)
+	}
 }
 
 // next takes what is to be done next; nil when there is nothing more.
@@ -74,9 +94,13 @@ func (p *pass) next() func() {
 		case len(p.projects) > 0:
 			name := p.projects[0]
 			p.projects = p.projects[1:]
-			p.wants[name].queued = false
+			w := p.wants[name]
+			w.queued, w.busy = false, true
 			p.active++
-			return func() { p.project(name) }
+			return func() {
+				p.project(name)
+				p.planned(name)
+			}
 		case len(p.files) > 0 && !p.opts.Plan:
 			p.announce()
 			job := heap.Pop(&p.files).(fileJob)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"cheeseboard/storage/pypi"
+	"cheeseboard/syncer/wire"
 )
 
 // Wish is a project that a client asked for and could not have since the line
@@ -96,8 +97,12 @@ func (e *Engine) wishes() ([]WishStatus, error) {
 func (p *pass) granted() error {
 	var errs []error
 	for name, w := range p.wants {
-		if w.wished && !w.failed {
-			errs = append(errs, p.notes.edit(name, func(n *note) { n.Wish = nil }))
+		if w.wished {
+			errs = append(errs, p.notes.edit(name, func(n *note) {
+				if !w.failed || n.Page != nil && n.Page.Cause == wire.Gone {
+					n.Wish = nil
+				}
+			}))
 		}
 	}
 	return errors.Join(errs...)
