@@ -13,6 +13,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -44,6 +45,9 @@ type Deps struct {
 	// PageCacheBytes bounds the rendered pages that are kept; 0 means 8 MiB, and
 	// with a negative value none are.
 	PageCacheBytes int64
+	// Scratch makes an empty file without a name for a large root list; nil: none
+	// is prepared.
+	Scratch func() (*os.File, error)
 	// Patience is the time in which a client must take one slice (1 MiB) of an
 	// answer; 0 means the constant Patience.
 	Patience time.Duration
@@ -71,7 +75,7 @@ func New(d Deps) *Handler {
 		d.Health = func() (int, any) { return http.StatusOK, map[string]string{"status": "ok"} }
 	}
 	h := &Handler{
-		Simple: simple.New(simple.Deps{Index: d.Index, Link: files.Href, Log: d.Log, CacheBytes: d.PageCacheBytes}),
+		Simple: simple.New(simple.Deps{Index: d.Index, Link: files.Href, Log: d.Log, CacheBytes: d.PageCacheBytes, Scratch: d.Scratch}),
 		mux:    http.NewServeMux(), health: d.Health, log: d.Log, patience: d.Patience,
 	}
 	h.mux.Handle("/simple", h.Simple) // it redirects
@@ -91,6 +95,10 @@ func New(d Deps) *Handler {
 	})
 	return h
 }
+
+// Close ends what is prepared in the background, which reads from Index. Requests
+// are answered afterwards too.
+func (h *Handler) Close() error { return h.Simple.Close() }
 
 // ServeHTTP answers one request under the limits that hold for all of them.
 func (h *Handler) ServeHTTP(out http.ResponseWriter, r *http.Request) {

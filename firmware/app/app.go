@@ -88,7 +88,7 @@ func build(c config.Config, log *slog.Logger, store *storage.Store, options sync
 	changes := &journal{store: store}
 	a.front = httpd.New(httpd.Deps{
 		Index: frontIndex{a.Engine, store, changes}, Feed: changes, Source: frontFiles{a.Engine},
-		Health: a.healthz, Name: c.Serve.Name, Log: log,
+		Health: a.healthz, Name: c.Serve.Name, Log: log, Scratch: store.Scratch,
 	})
 	return a, nil
 }
@@ -100,7 +100,7 @@ func (a *App) Handler() http.Handler { return a.front }
 // folder free.
 func (a *App) Close() error {
 	a.Engine.Close()
-	return errors.Join(a.record.flush(), a.line.Close(), a.Store.Close())
+	return errors.Join(a.front.Close(), a.record.flush(), a.line.Close(), a.Store.Close())
 }
 
 // lineBudget makes the budget of the line; what was counted is kept in the store.

@@ -14,7 +14,8 @@ import (
 
 // maxHeldList is how much of a root list is held before it goes out, in bytes
 // as they are sent. A list that ends before is sent with its length and kept;
-// PyPI's own, some 40 MB, goes straight through.
+// PyPI's own, some 40 MB, goes straight through, and is prepared for the next
+// who asks (prepared.go).
 const maxHeldList = 256 << 10
 
 // errHeadersOnly ends the rendering for a HEAD request once it is known that
@@ -37,6 +38,9 @@ func (h *Handler) serveList(w http.ResponseWriter, r *http.Request) {
 		notModified(w, etag)
 		return
 	}
+	if h.lists.serve(w, r, v, names) {
+		return
+	}
 	key := cacheKey{json: v.form.IsJSON(), gzip: v.gzip}
 	if names.Tag != "" {
 		if body, ok := h.cache.get(key, names.Tag); ok {
@@ -53,6 +57,9 @@ func (h *Handler) serveList(w http.ResponseWriter, r *http.Request) {
 		return nil
 	}}
 	err = h.writeList(r.Context(), out, v, names)
+	if out.started {
+		h.lists.prepare(v.form.IsJSON()) // for the next
+	}
 	switch {
 	case err == nil && !out.started:
 		body := rendered{body: out.held, serial: names.LastSerial}
@@ -89,12 +96,8 @@ func (h *Handler) writeList(ctx context.Context, out *spill, v variant, names Na
 			}
 		}
 	}
-	write := pypi.WriteListHTML
-	if v.form.IsJSON() {
-		write = pypi.WriteListJSON
-	}
 	if !v.gzip {
-		return out.cause(write(out, names.LastSerial, entries))
+		return out.cause(pypi.WriteList(out, v.form, names.LastSerial, entries))
 	}
 	// Not one of the renderers: a slow client holds this for as long as it reads.
 	packed, ok := h.packers.Get().(*gzip.Writer)
@@ -109,7 +112,7 @@ func (h *Handler) writeList(ctx context.Context, out *spill, v variant, names Na
 		packed.Reset(nil)
 		h.packers.Put(packed)
 	}()
-	err := write(packed, names.LastSerial, entries)
+	err := pypi.WriteList(packed, v.form, names.LastSerial, entries)
 	if err == nil {
 		err = packed.Close()
 	}

@@ -14,6 +14,7 @@ import (
 	"iter"
 	"log/slog"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -86,6 +87,9 @@ type Deps struct {
 	// CacheBytes bounds the rendered pages that are kept; 0 means 8 MiB, and
 	// with a negative value none are.
 	CacheBytes int64
+	// Scratch makes an empty file without a name for a prepared root list, and
+	// fails where there is no room for one. nil: no list is prepared.
+	Scratch func() (*os.File, error)
 }
 
 // Handler serves everything under Path.
@@ -97,6 +101,7 @@ type Handler struct {
 	flight    singleflight.Group
 	renderers chan *renderer
 	packers   sync.Pool // of *gzip.Writer, for lists
+	lists     *lists
 }
 
 // New makes a handler.
@@ -107,8 +112,15 @@ func New(d Deps) *Handler {
 	if d.CacheBytes == 0 {
 		d.CacheBytes = 8 << 20
 	}
-	return &Handler{index: d.Index, link: d.Link, log: d.Log, cache: newCache(d.CacheBytes), renderers: newRenderers()}
+	return &Handler{
+		index: d.Index, link: d.Link, log: d.Log, cache: newCache(d.CacheBytes), renderers: newRenderers(),
+		lists: newLists(d.Index, d.Scratch, d.Log),
+	}
 }
+
+// Close ends what is being prepared and gives its files back. Lists are rendered
+// for each request afterwards.
+func (h *Handler) Close() error { return h.lists.close() }
 
 // ServeHTTP answers one request. It panics with http.ErrAbortHandler to break
 // off a root list that failed in its middle.

@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Step names one thing that is done to the disk.
@@ -151,4 +153,21 @@ func ignoreMissing(err error) error {
 		return nil
 	}
 	return err
+}
+
+// Scratch makes a file without a name on the file system of a folder, for what
+// can be made again: it is gone when it is closed, or with the process.
+func Scratch(dir string) (*os.File, error) {
+	f, err := os.OpenFile(dir, unix.O_TMPFILE|os.O_RDWR, 0o600)
+	if err == nil {
+		return f, nil
+	}
+	// Not every file system makes files without a name; then it loses its name.
+	if f, err = os.CreateTemp(dir, "scratch-*"); err != nil {
+		return nil, fmt.Errorf("make scratch file: %w", err)
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		return nil, errors.Join(fmt.Errorf("make scratch file: %w", err), f.Close())
+	}
+	return f, nil
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"iter"
 	"strings"
 )
 
@@ -63,23 +62,4 @@ func (l *htmlList) anchor(a *htmlAnchor) error {
 	l.sum.Projects++
 	l.stopped = l.yield(ListEntry{Name: name})
 	return l.stopped
-}
-
-// WriteListHTML writes a root list in its HTML form (PEP 503, 629). The links
-// are relative: the list stands at a URL that ends in a slash. It holds a few
-// dozen kilobytes however long the list is. The error is that of w.
-func WriteListHTML(w io.Writer, lastSerial int64, entries iter.Seq[ListEntry]) error {
-	l := newListWriter(w)
-	l.buf = appendHTMLHead(l.buf)
-	l.buf = append(l.buf, "    <title>Simple index</title>\n  </head>\n  <body>\n"...)
-	for e := range entries {
-		l.buf = appendHTMLText(append(l.buf, `    <a href="`...), string(e.Name))
-		l.buf = appendHTMLText(append(l.buf, `/">`...), string(e.Name))
-		l.buf = append(l.buf, "</a><br>\n"...)
-		if err := l.settle(); err != nil {
-			return err
-		}
-	}
-	l.buf = appendHTMLTail(l.buf, lastSerial)
-	return l.flush()
 }

@@ -3,8 +3,6 @@ package pypi
 import (
 	"fmt"
 	"io"
-	"iter"
-	"strconv"
 )
 
 // DecodeListJSON reads a root list in its JSON form (PEP 691) as it streams by,
@@ -130,31 +128,4 @@ func (l *jsonList) entry() error {
 	l.sum.Projects++
 	l.stopped = l.yield(e)
 	return l.stopped
-}
-
-// WriteListJSON writes a root list in its JSON form (PEP 691, API 1.4). Serials
-// that are 0 are left out. It holds a few dozen kilobytes however long the list
-// is. The error is that of w.
-func WriteListJSON(w io.Writer, lastSerial int64, entries iter.Seq[ListEntry]) error {
-	l := newListWriter(w)
-	l.buf = append(l.buf, `{"meta":{"api-version":"`+APIVersion+`"`...)
-	if lastSerial > 0 {
-		l.buf = strconv.AppendInt(append(l.buf, `,"_last-serial":`...), lastSerial, 10)
-	}
-	l.buf = append(l.buf, `},"projects":[`...)
-	separator := "\n"
-	for e := range entries {
-		l.buf = append(append(l.buf, separator...), `{"name":`...)
-		l.buf = appendJSONString(l.buf, string(e.Name))
-		if e.Serial > 0 {
-			l.buf = strconv.AppendInt(append(l.buf, `,"_last-serial":`...), e.Serial, 10)
-		}
-		l.buf = append(l.buf, '}')
-		separator = ",\n"
-		if err := l.settle(); err != nil {
-			return err
-		}
-	}
-	l.buf = append(l.buf, "\n]}"...)
-	return l.flush()
 }

@@ -41,17 +41,17 @@ func manyProjects(n int) iter.Seq[ListEntry] {
 var listForms = []struct {
 	name   string
 	decode func(io.Reader, func(ListEntry) error) (ListSummary, error)
-	write  func(io.Writer, int64, iter.Seq[ListEntry]) error
+	form   Form
 }{
-	{"JSON", DecodeListJSON, WriteListJSON},
-	{"HTML", DecodeListHTML, WriteListHTML},
+	{"JSON", DecodeListJSON, FormJSON},
+	{"HTML", DecodeListHTML, FormHTML},
 }
 
 func TestListsSurviveTheRoundTrip(t *testing.T) {
 	for _, form := range listForms {
 		for _, n := range []int{0, 1, 5000} {
 			var page bytes.Buffer
-			if err := form.write(&page, 4711, manyProjects(n)); err != nil {
+			if err := WriteList(&page, form.form, 4711, manyProjects(n)); err != nil {
 				t.Fatal(err)
 			}
 			for how, wrap := range map[string]func(io.Reader) io.Reader{
@@ -82,7 +82,7 @@ func TestListsSurviveTheRoundTrip(t *testing.T) {
 
 func TestListsAreReadAlikeByOthers(t *testing.T) {
 	var page bytes.Buffer
-	if err := WriteListJSON(&page, 9, listOf("frob", 7, "holy-grail", 0)); err != nil {
+	if err := WriteList(&page, FormJSON, 9, listOf("frob", 7, "holy-grail", 0)); err != nil {
 		t.Fatal(err)
 	}
 	var list struct {
@@ -96,7 +96,7 @@ func TestListsAreReadAlikeByOthers(t *testing.T) {
 		t.Error(got)
 	}
 	page.Reset()
-	if err := WriteListHTML(&page, 9, listOf("frob", 7, "holy-grail", 0)); err != nil {
+	if err := WriteList(&page, FormHTML, 9, listOf("frob", 7, "holy-grail", 0)); err != nil {
 		t.Fatal(err)
 	}
 	root, err := html.Parse(&page)
@@ -178,7 +178,7 @@ func TestListsThatAreRefused(t *testing.T) {
 func TestListsHandOnTheErrorsOfOthers(t *testing.T) {
 	for _, form := range listForms {
 		var page bytes.Buffer
-		if err := form.write(&page, 0, manyProjects(3000)); err != nil {
+		if err := WriteList(&page, form.form, 0, manyProjects(3000)); err != nil {
 			t.Fatal(err)
 		}
 		stop := errors.New("enough")
@@ -197,10 +197,10 @@ func TestListsHandOnTheErrorsOfOthers(t *testing.T) {
 		if _, err = form.decode(broken, func(ListEntry) error { return nil }); !errors.Is(err, line) || errors.Is(err, ErrNotIndex) {
 			t.Errorf("%s: reader: %v", form.name, err)
 		}
-		if err := form.write(brokenWriter{line}, 0, manyProjects(10)); !errors.Is(err, line) {
+		if err := WriteList(brokenWriter{line}, form.form, 0, manyProjects(10)); !errors.Is(err, line) {
 			t.Errorf("%s: writer: %v", form.name, err)
 		}
-		if err := form.write(brokenWriter{line}, 0, manyProjects(100000)); !errors.Is(err, line) {
+		if err := WriteList(brokenWriter{line}, form.form, 0, manyProjects(100000)); !errors.Is(err, line) {
 			t.Errorf("%s: writer: %v", form.name, err)
 		}
 	}

@@ -72,7 +72,7 @@ func BenchmarkList(b *testing.B) {
 	const projects = 100_000
 	for _, form := range listForms {
 		var page bytes.Buffer
-		if err := form.write(&page, 1, manyProjects(projects)); err != nil {
+		if err := WriteList(&page, form.form, 1, manyProjects(projects)); err != nil {
 			b.Fatal(err)
 		}
 		b.Run("Decode"+form.name+"/100000", func(b *testing.B) {
@@ -89,7 +89,7 @@ func BenchmarkList(b *testing.B) {
 			b.SetBytes(int64(page.Len()))
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := form.write(io.Discard, 1, entries); err != nil {
+				if err := WriteList(io.Discard, form.form, 1, entries); err != nil {
 					b.Fatal(err)
 				}
 			}

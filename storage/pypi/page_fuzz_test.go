@@ -204,7 +204,7 @@ func fuzzList(f *testing.F, form int) {
 			t.Errorf("%d projects are counted, %d came", sum.Projects, len(list))
 		}
 		var page bytes.Buffer
-		if err := listForms[form].write(&page, sum.LastSerial, slices.Values(list)); err != nil {
+		if err := WriteList(&page, listForms[form].form, sum.LastSerial, slices.Values(list)); err != nil {
 			t.Fatal(err)
 		}
 		if list2, sum2, err := read(&page); err != nil || !slices.Equal(list, list2) || sum2.LastSerial != sum.LastSerial {

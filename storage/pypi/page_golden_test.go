@@ -50,11 +50,11 @@ func goldenProject() *Project {
 func TestGoldenPages(t *testing.T) {
 	link := func(f *File) string { return "/files/" + f.Filename }
 	list := new(bytes.Buffer)
-	if err := WriteListJSON(list, 99, listOf("frob", 7, "holy-grail", 0)); err != nil {
+	if err := WriteList(list, FormJSON, 99, listOf("frob", 7, "holy-grail", 0)); err != nil {
 		t.Fatal(err)
 	}
 	listHTML := new(bytes.Buffer)
-	if err := WriteListHTML(listHTML, 99, listOf("frob", 7, "holy-grail", 0)); err != nil {
+	if err := WriteList(listHTML, FormHTML, 99, listOf("frob", 7, "holy-grail", 0)); err != nil {
 		t.Fatal(err)
 	}
 	for name, got := range map[string][]byte{
