@@ -4,14 +4,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"slices"
 	"sync"
 	"time"
 
 	"cheeseboard/storage/pypi"
 	"cheeseboard/syncer/budget"
-	"cheeseboard/syncer/plan"
 	"cheeseboard/syncer/wire"
 )
 
@@ -166,10 +163,7 @@ func (p *pass) run() (Summary, error) {
 	p.expect(p.told)
 	p.learn()
 	p.work()
-	err = p.fatal
-	if err == nil && p.stopped() != nil {
-		err = &wire.Problem{Cause: wire.Canceled, Err: p.stopped()}
-	}
+	err = p.broken()
 	switch {
 	case p.opts.Plan:
 		p.mu.Lock()
@@ -190,6 +184,17 @@ func (p *pass) run() (Summary, error) {
 	p.summary.Took = time.Since(begun)
 	p.summary.Complete = err == nil
 	return p.summary, errors.Join(err, p.remember())
+}
+
+// broken tells why the pass cannot go on; nil where it can.
+func (p *pass) broken() error {
+	switch {
+	case p.fatal != nil:
+		return p.fatal
+	case p.stopped() != nil:
+		return &wire.Problem{Cause: wire.Canceled, Err: p.stopped()}
+	}
+	return nil
 }
 
 // stopped tells whether the pass was ended from outside. The engine's end reaches
@@ -337,60 +342,4 @@ func (p *pass) failed(name pypi.Name, err error) {
 		p.fatal = err
 		p.turn.Broadcast()
 	}
-}
-
-// removals follows the upstream in what it removed, if the guard allows it.
-func (p *pass) removals() error {
-	total := 0
-	for _, n := range p.deferred {
-		total += n
-	}
-	if total == 0 {
-		return nil
-	}
-	held, err := p.shelf.Count()
-	if err != nil {
-		return err
-	}
-	if !p.opts.AcceptRemovals && !plan.Allowed(held, total, p.Engine.opts.RemovalGuard) {
-		p.summary.HeldBack = total
-		return fmt.Errorf("%w: it no longer lists %d of the %d files that are here (in %s), and sync.removal-guard allows %g %%; they are kept. If the upstream is right, run cheeseboard sync --accept-removals",
-			ErrGuard, total, held, someNames(p.deferred), 100*p.Engine.opts.RemovalGuard)
-	}
-	for name := range p.deferred {
-		err := p.follow(p.ctx, name, p.class())
-		switch {
-		case err == nil:
-		case wire.CauseOf(err) == wire.Gone && !p.wants[name].selected:
-			p.failed(name, p.forget(name))
-		default:
-			p.failed(name, err)
-		}
-	}
-	after, err := p.shelf.Count()
-	p.summary.Removed = max(0, held-after)
-	return err
-}
-
-func someNames(m map[pypi.Name]int) string {
-	var names []pypi.Name
-	for n := range m {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	if len(names) > 5 {
-		return fmt.Sprintf("%s and %d more projects", join(names[:5]), len(names)-5)
-	}
-	return join(names)
-}
-
-func join(names []pypi.Name) string {
-	s := ""
-	for i, n := range names {
-		if i > 0 {
-			s += ", "
-		}
-		s += string(n)
-	}
-	return s
 }

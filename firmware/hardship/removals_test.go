@@ -76,6 +76,29 @@ func TestSmallRemovals(t *testing.T) {
 	b.sound()
 }
 
+// TestNextBest: where the upstream takes away what was the best, the same sync
+// brings what is the best then.
+func TestNextBest(t *testing.T) {
+	t.Parallel()
+	index, projects := village(t, 12)
+	newer, err := index.AddWheel(upstreamtest.Wheel{Name: "hut-7", Version: "1.1"})
+	must(t, err)
+	up := upstream(t, index)
+	b := open(t, settings(t, up, projects...))
+	b.synced()
+	if here := b.holdings("hut-7"); here[newer] == "" || here[wheelOf("hut-7")] != "" {
+		t.Fatalf("at first there are here %v", here)
+	}
+	must(t, index.RemoveFile("hut-7", newer))
+	if summary := b.synced(); summary.Removed != 1 || summary.Files != 1 {
+		t.Errorf("the sync has ended with %+v", summary)
+	}
+	if here := b.holdings("hut-7"); here[newer] != "" || here[wheelOf("hut-7")] == "" {
+		t.Errorf("here are %v", here)
+	}
+	b.sound()
+}
+
 // TestYankAndBack: a yank is a mark on the page, and goes as it came.
 func TestYankAndBack(t *testing.T) {
 	t.Parallel()
