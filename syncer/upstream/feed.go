@@ -32,6 +32,10 @@ const (
 // called again. It bounds what is in memory: some 20 MB.
 const maxFeedNames = 150_000
 
+// maxFeedRows is how many rows one Since reads before it asks to be called again:
+// a feed that never ends does not keep anybody busy for ever.
+const maxFeedRows = 2_000_000
+
 // maxFeedPageRows is how many rows of one answer are read: more than PyPI gives.
 // Of a server that gives all it has at once, the rest is asked for again.
 const maxFeedPageRows = pypi.MaxFeedRows + 10_000
@@ -84,14 +88,16 @@ type Changes struct {
 }
 
 // Since asks for what changed after a serial, page by page, until the feed's end
-// or until much has been gathered (then More is true).
+// or until much has been gathered (then More is true). keep says which projects
+// are gathered; nil: all. It must be quick, as yield of Root.
 //
 // Every error is a *wire.Problem, as for LastSerial. What came before the error
-// is not lost: Changes holds it, and Last how far it reaches, so that a long
-// absence is made up for over a line that breaks. Rows of a page that was cut
-// count up to where their order vouches that none is missing.
-func (f *Feed) Since(ctx context.Context, serial int64) (Changes, error) {
-	g := gathering{serials: make(map[pypi.Name]int64)}
+// is not lost: Changes holds it, and Last how far it reaches. Rows of a page that
+// was cut count up to where their order vouches that none is missing; where that
+// is progress, the rest is asked for at once, so that a long absence is made up
+// for over a line that breaks.
+func (f *Feed) Since(ctx context.Context, serial int64, keep func(pypi.Name) bool) (Changes, error) {
+	g := gathering{serials: make(map[pypi.Name]int64), keep: keep}
 	g.changes.Last = serial
 	err := f.pages(ctx, &g)
 	g.changes.Projects = make([]pypi.ListEntry, 0, len(g.serials))
@@ -106,6 +112,8 @@ func (f *Feed) pages(ctx context.Context, g *gathering) error {
 		from := g.changes.Last
 		sum, err := f.page(ctx, from, g)
 		switch {
+		case wire.CauseOf(err) == wire.Cut && g.changes.Last > from && g.changes.Rows < maxFeedRows:
+			continue
 		case err != nil:
 			g.changes.More = true
 			return err
@@ -119,7 +127,7 @@ func (f *Feed) pages(ctx context.Context, g *gathering) error {
 			return nil
 		case g.changes.Last == from:
 			return f.problem(fmt.Errorf("the feed repeats itself: %d changes, none of them after serial %d", sum.Rows, from))
-		case len(g.serials) >= maxFeedNames:
+		case len(g.serials) >= maxFeedNames, g.changes.Rows >= maxFeedRows:
 			g.changes.More = true
 			return nil
 		}
@@ -130,6 +138,7 @@ func (f *Feed) pages(ctx context.Context, g *gathering) error {
 type gathering struct {
 	changes Changes
 	serials map[pypi.Name]int64
+	keep    func(pypi.Name) bool
 }
 
 var errTooManyRows = fmt.Errorf("more than %d changes in one answer", maxFeedPageRows)
@@ -146,7 +155,9 @@ func (f *Feed) page(ctx context.Context, from int64, g *gathering) (pypi.FeedSum
 		if rows++; rows > maxFeedPageRows {
 			return errTooManyRows
 		}
-		g.serials[c.Name] = max(g.serials[c.Name], c.Serial)
+		if g.keep == nil || g.keep(c.Name) {
+			g.serials[c.Name] = max(g.serials[c.Name], c.Serial)
+		}
 		switch {
 		case c.Serial > last:
 			// All rows of the serial before are here: another one is next.

@@ -81,11 +81,11 @@ func TestFeedOfPython(t *testing.T) {
 	if got, err := feed.LastSerial(t.Context()); err != nil || got != last {
 		t.Errorf("%d %v", got, err)
 	}
-	got, err := feed.Since(t.Context(), 20000000)
+	got, err := feed.Since(t.Context(), 20000000, nil)
 	if err != nil || got.Rows != 999 || got.Skipped != 0 || got.Last != last || len(got.Projects) != 300 || serials(got.Projects)["project-299"] != 20000000+3*899 {
 		t.Errorf("%+v %v", got, err)
 	}
-	if got, err := feed.Since(t.Context(), last-3); err != nil || len(got.Projects) != 1 || got.Projects[0] != (pypi.ListEntry{Name: "project-99", Serial: last}) {
+	if got, err := feed.Since(t.Context(), last-3, nil); err != nil || len(got.Projects) != 1 || got.Projects[0] != (pypi.ListEntry{Name: "project-99", Serial: last}) {
 		t.Errorf("%+v %v", got, err)
 	}
 	n := 0
@@ -94,7 +94,7 @@ func TestFeedOfPython(t *testing.T) {
 		t.Errorf("%+v %v", sum, err)
 	}
 	var fault *pypi.Fault
-	if _, err := feed.Since(t.Context(), 13); !errors.As(err, &fault) || !strings.Contains(fault.Text, "unlucky") {
+	if _, err := feed.Since(t.Context(), 13, nil); !errors.As(err, &fault) || !strings.Contains(fault.Text, "unlucky") {
 		t.Errorf("a fault of Python's: %v", err)
 	}
 }

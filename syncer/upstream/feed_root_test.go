@@ -34,14 +34,14 @@ func TestRoot(t *testing.T) {
 			}
 			return nil
 		}
-		root, err := feed.Root(t.Context(), upstream.Validators{}, take)
+		root, err := feed.Root(t.Context(), upstream.RootQuery{}, take)
 		slices.Sort(names)
 		if err != nil || root.NotModified || !slices.Equal(names, server.Index.Projects()) || (stated == len(names)) != c.serials ||
 			(root.Summary.LastSerial == server.Index.Serial()) != c.last || root.Summary.Projects != 14 {
 			t.Errorf("%+v: %+v, %q, %v", c.dialect, root, names, err)
 		}
 		names = nil
-		again, err := feed.Root(t.Context(), root.Validators, take)
+		again, err := feed.Root(t.Context(), upstream.RootQuery{Validators: root.Validators}, take)
 		if err != nil || again.NotModified != c.form || (len(names) == 0) != c.form || again.Validators != root.Validators {
 			t.Errorf("%+v again: %+v, %d names, %v", c.dialect, again, len(names), err)
 		}
@@ -49,7 +49,7 @@ func TestRoot(t *testing.T) {
 			t.Fatal(err)
 		}
 		names = nil
-		changed, err := feed.Root(t.Context(), root.Validators, take)
+		changed, err := feed.Root(t.Context(), upstream.RootQuery{Validators: root.Validators}, take)
 		if err != nil || changed.NotModified || changed.Summary.Projects != 15 || !slices.Contains(names, "quark") {
 			t.Errorf("%+v after a change: %+v, %v", c.dialect, changed, err)
 		}
@@ -74,7 +74,7 @@ func TestRootThatIsNone(t *testing.T) {
 		{upstreamtest.HangUp(), wire.Cut},
 	} {
 		told := server.Tell(upstreamtest.OnRoot(), c.lie, 0)
-		root, err := feed.Root(t.Context(), validators, func(pypi.ListEntry) error { return nil })
+		root, err := feed.Root(t.Context(), upstream.RootQuery{Validators: validators}, func(pypi.ListEntry) error { return nil })
 		told.Stop()
 		if wire.CauseOf(err) != c.cause || root.NotModified {
 			t.Errorf("%s: %+v, %v", c.lie.Name, root, err)
@@ -82,7 +82,7 @@ func TestRootThatIsNone(t *testing.T) {
 	}
 	enough := errors.New("enough")
 	n := 0
-	_, err := feed.Root(t.Context(), validators, func(pypi.ListEntry) error {
+	_, err := feed.Root(t.Context(), upstream.RootQuery{Validators: validators}, func(pypi.ListEntry) error {
 		if n++; n == 3 {
 			return enough
 		}
@@ -95,7 +95,7 @@ func TestRootThatIsNone(t *testing.T) {
 		t.Errorf("an error of yield: %v", err)
 	}
 	server.Tell(upstreamtest.OnRoot(), upstreamtest.Hostile(), 0)
-	root, err := feed.Root(t.Context(), upstream.Validators{}, func(e pypi.ListEntry) error {
+	root, err := feed.Root(t.Context(), upstream.RootQuery{}, func(e pypi.ListEntry) error {
 		if name, err := pypi.ParseName(string(e.Name)); err != nil || name != e.Name {
 			t.Errorf("%q was handed on", e.Name)
 		}

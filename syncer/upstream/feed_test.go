@@ -87,7 +87,7 @@ func TestFeedOfAnHonestIndex(t *testing.T) {
 		if err != nil || sum.Projects != 14 || sum.LastSerial > last || len(listed) != 14 {
 			t.Errorf("list %+v, %d entries, %v", sum, len(listed), err)
 		}
-		changes, err := feed.Since(t.Context(), 0)
+		changes, err := feed.Since(t.Context(), 0, nil)
 		if err != nil || changes.Last != last || changes.More || changes.Rows <= len(changes.Projects) {
 			t.Errorf("since 0: %+v, %v", changes, err)
 		}
@@ -97,13 +97,13 @@ func TestFeedOfAnHonestIndex(t *testing.T) {
 				t.Errorf("%s: the feed tells of %d, the list of %d", e.Name, told[e.Name], e.Serial)
 			}
 		}
-		if changes, err := feed.Since(t.Context(), last); err != nil || changes.Last != last || len(changes.Projects) > 0 {
+		if changes, err := feed.Since(t.Context(), last, nil); err != nil || changes.Last != last || len(changes.Projects) > 0 {
 			t.Errorf("since the end: %+v, %v", changes, err)
 		}
 		if _, err := server.Index.AddWheel(upstreamtest.Wheel{Name: "Brie.Fine", Version: "1.0"}); err != nil {
 			t.Fatal(err)
 		}
-		changes, err = feed.Since(t.Context(), last)
+		changes, err = feed.Since(t.Context(), last, nil)
 		if now := server.Index.Serial(); err != nil || changes.Last != now || !slices.Equal(changes.Projects, []pypi.ListEntry{{Name: "brie-fine", Serial: now}}) || changes.Rows != 3 {
 			t.Errorf("one change: %+v, %v", changes, err)
 		}
@@ -144,7 +144,7 @@ func TestFeedThatIsNone(t *testing.T) {
 	} {
 		told := server.Tell(upstreamtest.OnFeed("*"), c.lie, 0)
 		_, errLast := feed.LastSerial(t.Context())
-		changes, errSince := feed.Since(t.Context(), 7)
+		changes, errSince := feed.Since(t.Context(), 7, nil)
 		_, errList := feed.List(t.Context(), func(pypi.ListEntry) error { return nil })
 		told.Stop()
 		for _, err := range []error{errLast, errSince, errList} {
@@ -167,7 +167,7 @@ func TestFeedThatIsNone(t *testing.T) {
 	server.Tell(upstreamtest.OnFeed("*"), upstreamtest.NeverAnswer(), 0)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := feed.Since(ctx, 0); wire.CauseOf(err) != wire.Canceled {
+	if _, err := feed.Since(ctx, 0, nil); wire.CauseOf(err) != wire.Canceled {
 		t.Errorf("canceled: %v", err)
 	}
 }
@@ -175,13 +175,13 @@ func TestFeedThatIsNone(t *testing.T) {
 // TestFeedLies wants each project that changed, whatever the feed does about it.
 func TestFeedLies(t *testing.T) {
 	server, feed := serve(t, upstreamtest.Dialect{})
-	all, err := feed.Since(t.Context(), 0)
+	all, err := feed.Since(t.Context(), 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, lie := range []upstreamtest.Lie{upstreamtest.ReplayRows(20), upstreamtest.Backwards()} {
 		told := server.Tell(upstreamtest.OnFeed("*"), lie, 0)
-		got, err := feed.Since(t.Context(), all.Last-30)
+		got, err := feed.Since(t.Context(), all.Last-30, nil)
 		told.Stop()
 		after := serials(got.Projects)
 		for name, serial := range serials(all.Projects) {
@@ -194,7 +194,7 @@ func TestFeedLies(t *testing.T) {
 		}
 	}
 	server.Tell(upstreamtest.OnFeed("*"), upstreamtest.Gap(3), 0)
-	if got, err := feed.Since(t.Context(), 0); err != nil || got.Rows >= all.Rows || got.Last > all.Last {
+	if got, err := feed.Since(t.Context(), 0, nil); err != nil || got.Rows >= all.Rows || got.Last > all.Last {
 		t.Errorf("a gap: %+v, %v", got, err)
 	}
 }
@@ -272,7 +272,7 @@ func TestFeedGoesOnUntilAPageIsShort(t *testing.T) {
 		{&long{rows: 65_000, projects: 7_000, gzip: true, unlimited: true}, "0 179995", 65_002}, // two rows come twice
 	} {
 		server := httptest.NewServer(c.l)
-		got, err := index(t, server.URL+"/simple/").Feed().Since(t.Context(), 0)
+		got, err := index(t, server.URL+"/simple/").Feed().Since(t.Context(), 0, nil)
 		server.Close()
 		if err != nil || got.Rows != c.rows || got.Last != int64(3*(c.l.rows-1)+1) || got.More || !maps.Equal(serials(got.Projects), c.l.want()) {
 			t.Errorf("%d rows, %d projects, last %d, %t, %v", got.Rows, len(got.Projects), got.Last, got.More, err)
@@ -291,7 +291,7 @@ func TestFeedOverALineThatBreaks(t *testing.T) {
 		have := make(map[pypi.Name]int64)
 		var last int64
 		for tries := 0; ; tries++ {
-			got, err := feed.Since(t.Context(), last)
+			got, err := feed.Since(t.Context(), last, nil)
 			for _, e := range got.Projects {
 				have[e.Name] = max(have[e.Name], e.Serial)
 			}
@@ -322,7 +322,7 @@ func TestFeedOutOfOrder(t *testing.T) {
 		})
 	}))
 	defer server.Close()
-	got, err := index(t, server.URL+"/simple/").Feed().Since(t.Context(), 5)
+	got, err := index(t, server.URL+"/simple/").Feed().Since(t.Context(), 5, nil)
 	if wire.CauseOf(err) != wire.Cut || got.Last != 5 || len(got.Projects) != 1 {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -339,7 +339,7 @@ func TestFeedThatNeverEnds(t *testing.T) {
 				}
 			})
 		}))
-		got, err := index(t, server.URL+"/simple/").Feed().Since(t.Context(), 5)
+		got, err := index(t, server.URL+"/simple/").Feed().Since(t.Context(), 5, nil)
 		if wire.CauseOf(err) != wire.Lie || got.Last != 5 {
 			t.Errorf("%s: %d, %v", what, got.Last, err)
 		}
