@@ -124,22 +124,6 @@ func (p *pass) forget(name pypi.Name) error {
 	})
 }
 
-// shouldLook tells whether the upstream is to be asked for a page in this pass.
-func (p *pass) shouldLook(name pypi.Name) bool {
-	p.Engine.mu.Lock()
-	checked, ok := p.checked[name]
-	p.Engine.mu.Unlock()
-	if ok && p.now().Sub(checked) < p.opts.Fresh && !p.changedSince(name) {
-		return false
-	}
-	n, err := p.notes.get(name)
-	if err == nil && p.unchanged(name, n) {
-		p.confirm(name)
-		return false
-	}
-	return p.opts.Now || err != nil || due(n.Page, p.now())
-}
-
 // choose queues the chosen files that are not here, brings their metadata, and
 // pins them; what is pinned and not chosen is left for settlePins. What is only
 // wished for is not pinned.

@@ -19,16 +19,28 @@ const (
 	overlap = 2000
 	// feedAgain is how long an upstream that has no feed is not asked for one.
 	feedAgain = 24 * time.Hour
-	// sweepEvery is the longest that a page is believed on the feed's word alone:
-	// not every change is told there (a project that is archived, for one).
-	sweepEvery = 7 * 24 * time.Hour
+	// feedPatience is how long a feed may fail before the root list is asked instead.
+	feedPatience = 6 * time.Hour
 )
 
-// feedNote is how far the upstream's change feed has been read.
+// feedNote is how far the upstream has been followed.
 type feedNote struct {
-	Upstream string    `json:"upstream"`
-	Serial   int64     `json:"serial"`        // everything up to it has been looked at, or is noted as trouble
-	None     time.Time `json:"none,omitzero"` // when the upstream was found to have no feed
+	Upstream    string `json:"upstream"`
+	plan.Cursor        // of its change feed
+	// Since is from when on the feed was followed without passing anything over:
+	// for pages that were last asked for before that it says nothing.
+	Since   time.Time `json:"since,omitzero"`
+	None    time.Time `json:"none,omitzero"`    // when the upstream was found to have no feed
+	Failing time.Time `json:"failing,omitzero"` // since when the feed has only failed
+	Root    *rootNote `json:"root,omitempty"`
+}
+
+// rootNote is what is known of the upstream's root list as a feed.
+type rootNote struct {
+	Validators upstream.Validators `json:"validators"`     // of the list that was followed last
+	Size       int64               `json:"size,omitempty"` // bytes that it cost, or more than which
+	At         time.Time           `json:"at,omitzero"`    // when it was asked for last
+	None       time.Time           `json:"none,omitzero"`  // when it was found to state no serials
 }
 
 // ownNote is what the engine remembers of itself.
@@ -66,100 +78,196 @@ func (b *notebook) editOwn(change func(*ownNote)) error {
 	return b.store.SetNote("", after, nil)
 }
 
-// news is what the feed says at the beginning of a pass.
+// news is what the upstream tells of its changes at the beginning of a pass.
 type news struct {
-	told bool                // the feed was read: what is not due has not changed
-	due  map[pypi.Name]int64 // projects that changed, and the serial that their pages must have
-	last int64               // up to where it has been followed when the pass is through; 0: no further than before
+	source source
+	due    map[pypi.Name]int64 // what was told: the serials that these pages must have
+	next   feedNote            // what is noted when the pass is through
 }
 
-// readFeed asks the upstream what has changed. Where it cannot or will not say,
-// every page is asked for.
+// source is who told the news, and so what their silence about a page means.
+type source int
+
+const (
+	nobody   source = iota // nothing
+	feedRows               // that it has not changed since it was asked for
+	rootList               // nothing: it vouches for those that it names
+	sameList               // that it is as the list said which was followed before
+)
+
+// readFeed asks the upstream what has changed: its change feed, or else the
+// serials in its root list, where these cost less than the pages that they save.
 func (p *pass) readFeed() (news, error) {
 	own, err := p.notes.own()
 	if err != nil {
 		return news{}, err
 	}
-	was := own.Feed
-	if was == nil || was.Upstream != p.index.Address() {
-		was = &feedNote{Upstream: p.index.Address()}
-	}
-	if !was.None.IsZero() && p.now().Sub(was.None) < feedAgain && p.now().After(was.None) {
-		return news{}, nil
+	was := feedNote{Upstream: p.index.Address()}
+	if own.Feed != nil && own.Feed.Upstream == was.Upstream {
+		was = *own.Feed
 	}
 	if err := p.admit(p.class()); err != nil {
 		return news{}, err
 	}
+	n := news{next: was}
+	ctx, now := budget.With(p.ctx, p.class()), p.now()
+	if !within(was.None, now, feedAgain) {
+		err := p.followFeed(ctx, &n)
+		switch {
+		case errors.Is(err, upstream.ErrNoFeed):
+			n.next.None, n.next.Failing = now, time.Time{}
+		case err != nil && !ours(err):
+			p.log.Info("the change feed could not be read to its end", "reason", err)
+			if n.next.Failing.IsZero() || n.next.Failing.After(now) {
+				n.next.Failing = now
+			}
+		case err == nil:
+			n.next.None, n.next.Failing = time.Time{}, time.Time{}
+		}
+	}
+	if failing := n.next.Failing; !n.next.None.IsZero() || !failing.IsZero() && now.Sub(failing) >= feedPatience {
+		p.followRoot(ctx, &n)
+	}
+	// What was learnt of the upstream holds whether the pass gets through or not.
+	return n, p.notes.editOwn(func(own *ownNote) {
+		learnt := was
+		learnt.None, learnt.Failing = n.next.None, n.next.Failing
+		if root := n.next.Root; root != nil {
+			learnt.Root = &rootNote{Size: root.Size, At: root.At, None: root.None}
+			if was.Root != nil {
+				learnt.Root.Validators = was.Root.Validators
+			}
+		}
+		own.Feed = &learnt
+	})
+}
+
+// within tells whether an event is less than d ago; a time to come is a clock's error.
+func within(event, now time.Time, d time.Duration) bool {
+	since := now.Sub(event)
+	return !event.IsZero() && since >= 0 && since < d
+}
+
+// followFeed reads the change feed from where it was read last. Where its end is
+// not reached, what came counts all the same.
+func (p *pass) followFeed(ctx context.Context, n *news) error {
 	feed := p.index.Feed()
-	ctx := budget.With(p.ctx, p.class())
 	last, err := feed.LastSerial(ctx)
-	if errors.Is(err, upstream.ErrNoFeed) {
-		return news{}, p.notes.editOwn(func(n *ownNote) {
-			n.Feed = &feedNote{Upstream: p.index.Address(), None: p.now()}
-		})
-	}
 	if err != nil {
-		p.log.Info("the change feed could not be read; every page is asked for", "reason", err)
-		return news{}, nil
+		return err
 	}
+	was := n.next.Cursor
 	if was.Serial == 0 || plan.SetBack(was.Serial, last) {
-		return news{last: last}, nil
+		// Rows from before tell of what the pages say already, but for a page that a
+		// cache holds back: the next reading begins before this end.
+		n.next.Cursor, n.next.Since = plan.Cursor{}.Read(last, p.now()), p.now()
+		return nil
 	}
-	return p.changes(ctx, feed, was.Serial, last)
+	changes, err := feed.Since(ctx, was.From(overlap), p.follows)
+	n.due = plan.Told(changes.Projects)
+	switch {
+	case err != nil:
+		if changes.Last > was.Serial {
+			n.next.Cursor = was.Read(changes.Last, p.now())
+		}
+		return err
+	case changes.More:
+		p.log.Info("the change feed tells of very much; every page is asked for in its turn", "changes", changes.Rows)
+		n.next.Cursor, n.next.Since = plan.Cursor{}.Read(last, p.now()), p.now()
+		return nil
+	}
+	n.source, n.next.Cursor = feedRows, was.Read(max(changes.Last, was.Serial), p.now())
+	return nil
 }
 
-// changes reads the feed from where it was read last.
-func (p *pass) changes(ctx context.Context, feed *upstream.Feed, read, last int64) (news, error) {
-	if read == last {
-		return news{told: true, last: last}, nil
+// follows tells whether news of a project matter: it is wanted, or its page is
+// here and could be wanted again.
+func (p *pass) follows(name pypi.Name) bool {
+	if p.wants[name] != nil {
+		return true
 	}
-	changes, err := feed.Since(ctx, plan.Window(read, overlap))
-	if err != nil {
-		p.log.Info("the change feed could not be read to its end; every page is asked for", "reason", err)
-		return news{}, nil
-	}
-	if changes.More {
-		// Every page is asked for, so the rest need not be read.
-		p.log.Info("the change feed tells of very much; every page is asked for", "changes", changes.Rows)
-		return news{last: last}, nil
-	}
-	return news{told: true, last: changes.Last, due: plan.Told(changes.Projects)}, nil
+	_, known, err := p.cat.Serial(name)
+	return known && err == nil
 }
 
-// expect notes which serials the pages must have that are asked for next.
-func (p *pass) expect(told news) {
+// followRoot reads the serials of the root list, where it is worth it.
+func (p *pass) followRoot(ctx context.Context, n *news) {
+	var root rootNote
+	if n.next.Root != nil {
+		root = *n.next.Root
+	}
+	if within(root.None, p.now(), feedAgain) {
+		return
+	}
+	if within(root.At, p.now(), p.opts.Fresh) {
+		return
+	}
+	pages := len(p.unvouched(*n))
+	if !p.opts.Now {
+		pages = plan.PerPass(pages, p.Engine.opts.Interval)
+	}
+	worth := plan.ListWorth(pages)
+	if worth == 0 || root.Size > worth {
+		return
+	}
+	due := make(map[pypi.Name]int64)
+	stated := 0
+	got, err := p.index.Feed().Root(ctx, upstream.RootQuery{Validators: root.Validators, Most: worth}, func(e pypi.ListEntry) error {
+		if e.Serial > 0 {
+			if stated++; p.follows(e.Name) {
+				due[e.Name] = e.Serial
+			}
+		}
+		return nil
+	})
+	root.Size, root.At = max(root.Size, got.Bytes), p.now()
+	switch {
+	case err != nil:
+		p.log.Info("the root list could not be read to its end", "reason", err, "bytes", got.Bytes)
+	case got.NotModified:
+		n.source = sameList
+	case stated == 0:
+		root = rootNote{None: p.now()}
+	default:
+		root = rootNote{Validators: got.Validators, Size: got.Bytes, At: p.now()}
+	}
+	if len(due) > 0 {
+		// What came of a list that was cut is true as it stands.
+		for name, serial := range n.due {
+			due[name] = max(due[name], serial)
+		}
+		n.source, n.due = rootList, due
+	}
+	n.next.Root = &root
+}
+
+// heed makes the news those of the pass: which serials the pages must have that are
+// asked for next, from when on the feed is followed, and which pages can wait.
+func (p *pass) heed(told news) {
+	p.later, _ = p.share(told)
+	if root := told.next.Root; root != nil && told.source == rootList && len(p.later) > 0 {
+		// That the list is still the same would say nothing of those that it lacks.
+		root.Validators = upstream.Validators{}
+	}
+	p.told = told
 	p.Engine.mu.Lock()
 	defer p.Engine.mu.Unlock()
-	p.expected = told.due
+	p.expected, p.followed = told.due, told.next.Since
 }
 
-// changedSince tells whether a page that was confirmed lately must be asked for all
-// the same: the feed tells of a change, and will not tell of it again, for after
-// this pass it is read from its end. Where the pass begins to follow the feed, it
-// may have changed before that end as well.
-func (p *pass) changedSince(name pypi.Name) bool {
-	if !p.told.told {
-		return p.told.last > 0
+// overlooked sees to it that pages of which the news told, and that nobody wanted
+// in this pass, are asked for when somebody does: the news will not tell again.
+func (p *pass) overlooked() error {
+	var errs []error
+	for name, serial := range p.told.due {
+		if p.wants[name] != nil {
+			continue
+		}
+		stored, known, err := p.cat.Serial(name)
+		if err == nil && (!known || stored == serial) {
+			continue
+		}
+		errs = append(errs, err, p.notes.edit(name, func(n *note) { n.Asked = time.Time{} }))
 	}
-	stored, _, err := p.cat.Serial(name)
-	return err != nil || plan.Due(stored, p.told.due[name])
-}
-
-// unchanged tells whether the feed vouches for a stored page.
-func (p *pass) unchanged(name pypi.Name, n note) bool {
-	if !p.told.told || n.Page != nil || n.doubtful() || n.Upstream != p.index.Address() {
-		return false
-	}
-	if since := p.now().Sub(n.Asked); since < 0 || since >= sweepEvery {
-		return false
-	}
-	stored, known, err := p.cat.Serial(name)
-	return err == nil && known && stored > 0 && !plan.Due(stored, p.told.due[name])
-}
-
-// confirm takes the feed's word for a page: clients need not ask for it either.
-func (p *pass) confirm(name pypi.Name) {
-	p.Engine.mu.Lock()
-	defer p.Engine.mu.Unlock()
-	p.checked[name] = p.now()
+	return errors.Join(errs...)
 }

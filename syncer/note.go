@@ -26,7 +26,8 @@ type Trouble struct {
 type note struct {
 	Upstream   string              `json:"upstream"` // the validators are this index's
 	Validators upstream.Validators `json:"validators"`
-	Asked      time.Time           `json:"asked,omitzero"`      // when the page was last asked for, to within a day
+	Asked      time.Time           `json:"asked,omitzero"`      // when the page was last asked for; see asked
+	Expect     int64               `json:"expect,omitempty"`    // serial that the page must have: a cache on the way was behind
 	Page       *Trouble            `json:"page,omitempty"`      // with its page
 	Files      map[string]*Trouble `json:"files,omitempty"`     // by filename, ".metadata" behind it
 	HeldBack   int                 `json:"held_back,omitempty"` // files that the upstream removed and the guard keeps
@@ -50,14 +51,6 @@ func (n *note) doubtful() bool {
 // troubled tells whether there is something to report.
 func (n *note) troubled() bool {
 	return n.Page != nil || len(n.Files) > 0 || n.HeldBack > 0 || len(n.Refused) > 0 || len(n.Remarks) > 0
-}
-
-// asked notes that the page was asked for. It is written down no more than once a
-// day, to spare the card.
-func (n *note) asked(now time.Time) {
-	if since := now.Sub(n.Asked); since < 0 || since >= 24*time.Hour {
-		n.Asked = now
-	}
 }
 
 func (n *note) retries() []time.Time {

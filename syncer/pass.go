@@ -88,7 +88,9 @@ type pass struct {
 	ctx  context.Context
 	opts SyncOptions
 	over chan struct{} // closed at the end
-	told news          // by the upstream's change feed
+	told news          // by the upstream, of its changes
+
+	later map[pypi.Name]bool // pages that nobody vouches for, and that have their turn in another pass
 
 	mu       sync.Mutex
 	turn     *sync.Cond
@@ -156,11 +158,11 @@ func (p *pass) run() (Summary, error) {
 	if err := p.begin(); err != nil {
 		return p.summary, err
 	}
-	var err error
-	if p.told, err = p.readFeed(); err != nil {
+	told, err := p.readFeed()
+	if err != nil {
 		return p.summary, err
 	}
-	p.expect(p.told)
+	p.heed(told)
 	p.learn()
 	p.work()
 	err = p.broken()
@@ -207,16 +209,18 @@ func (p *pass) remember() error {
 	if p.opts.Plan {
 		return nil // nothing was done that is worth telling of, and the feed is to be followed by a pass that does
 	}
-	through := p.fatal == nil && p.stopped() == nil && p.told.last > 0
-	if !through && !p.worthNoting() {
-		return nil
+	through := p.fatal == nil && p.stopped() == nil
+	if through {
+		if err := p.overlooked(); err != nil {
+			return err
+		}
 	}
 	return p.notes.editOwn(func(n *ownNote) {
 		if p.worthNoting() {
 			n.Last, n.Rate = &p.summary, p.usualRate(n.Rate)
 		}
 		if through {
-			n.Feed = &feedNote{Upstream: p.index.Address(), Serial: p.told.last}
+			n.Feed = &p.told.next
 		}
 	})
 }

@@ -170,10 +170,10 @@ const behindFor = 24 * time.Hour
 // the feed has told, as serials of one upstream tell it.
 func (e *Engine) isBehind(n note, name pypi.Name, stored, fresh int64) (expected int64, is bool) {
 	if n.Upstream != "" && n.Upstream != e.index.Address() {
-		stored = 0
+		stored, n.Expect = 0, 0
 	}
 	e.mu.Lock()
-	expected = max(stored, e.expected[name])
+	expected = max(stored, e.expected[name], n.Expect)
 	e.mu.Unlock()
 	if fresh == 0 || fresh >= expected {
 		return expected, false
@@ -196,10 +196,14 @@ func (e *Engine) take(name pypi.Name, n note, mode removals, answer *upstream.An
 		fresh = answer.Project.LastSerial
 	}
 	if expected, behind := e.isBehind(n, name, stored, fresh); behind {
+		// The feed tells it once: a restart must not make the old page pass.
+		if err := e.notes.edit(name, func(n *note) { n.Expect = expected }); err != nil {
+			return 0, err
+		}
 		return 0, &wire.Problem{Cause: wire.Lie, Err: fmt.Errorf("its page is of serial %d, but it is known to be at %d: a cache on the way is behind", fresh, expected)}
 	}
 	if answer.NotModified {
-		return 0, e.notes.edit(name, func(n *note) { n.asked(e.now()) })
+		return 0, e.notes.edit(name, func(n *note) { n.Expect = 0; n.asked(name, e.now(), e.followedSince()) })
 	}
 	held, err := e.cat.Held(name)
 	if err != nil {
@@ -217,8 +221,8 @@ func (e *Engine) take(name pypi.Name, n note, mode removals, answer *upstream.An
 		e.log.Info("followed the upstream in removing files", "project", name, "files", change.Removed)
 	}
 	err = e.notes.edit(name, func(n *note) {
-		n.Upstream, n.Validators, n.HeldBack = e.index.Address(), answer.Validators, kept
-		n.asked(e.now())
+		n.Upstream, n.Validators, n.HeldBack, n.Expect = e.index.Address(), answer.Validators, kept, 0
+		n.asked(name, e.now(), e.followedSince())
 		n.Refused = slices.Concat(answer.Refused[:min(len(answer.Refused), 20)], change.Conflicts[:min(len(change.Conflicts), 20)])
 		for filename := range n.Files {
 			if !listed(change.Page, filename) {

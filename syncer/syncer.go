@@ -154,6 +154,7 @@ type Engine struct {
 	checked   map[pypi.Name]time.Time // when the upstream last confirmed a page
 	downloads map[pypi.Digest]*download
 	expected  map[pypi.Name]int64     // serials that the feed has told of pages
+	followed  time.Time               // from when on the feed was followed without passing anything over
 	absent    map[pypi.Name]time.Time // names that the upstream did not know, and when
 	pass      *pass                   // the one that is under way; nil: none
 	poke      chan struct{}
