@@ -9,11 +9,9 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"cheeseboard/storage/pypi"
 	"cheeseboard/syncer/budget"
-	"cheeseboard/syncer/link"
 	"cheeseboard/syncer/wire"
 )
 
@@ -31,6 +29,8 @@ type download struct {
 	url  string
 	most int64       // bytes that are taken where the index states no length
 	wish atomic.Bool // somebody waits for it
+
+	besides bool // the line is down: only mirrors are asked
 
 	alive   chan struct{} // closed when the upstream has answered at all, or at the end
 	started chan struct{} // closed when there are bytes to give out, or at the end
@@ -55,8 +55,9 @@ func (d *download) Class() budget.Class {
 	return budget.Background
 }
 
-// download finds the download of an item, or begins one.
-func (e *Engine) download(item Item, address string, class budget.Class) *download {
+// download finds the download of an item, or begins one. One that is begun with
+// besides asks mirrors only, for as long as the line is down.
+func (e *Engine) download(item Item, address string, class budget.Class, besides bool) *download {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if d := e.downloads[item.Digest]; d != nil {
@@ -66,7 +67,7 @@ func (e *Engine) download(item Item, address string, class budget.Class) *downlo
 		return d
 	}
 	d := &download{
-		item: item, url: address, most: e.most(item),
+		item: item, url: address, most: e.most(item), besides: besides,
 		alive: make(chan struct{}), started: make(chan struct{}), done: make(chan struct{}), changed: make(chan struct{}),
 	}
 	d.wish.Store(class == budget.Person)
@@ -89,7 +90,7 @@ func (e *Engine) download(item Item, address string, class budget.Class) *downlo
 // have brings a file in, or waits for whoever does.
 func (e *Engine) have(ctx context.Context, item Item, address string, class budget.Class) error {
 	for {
-		d := e.download(item, address, class)
+		d := e.download(item, address, class, false)
 		select {
 		case <-d.done:
 		case <-ctx.Done():
@@ -97,13 +98,17 @@ func (e *Engine) have(ctx context.Context, item Item, address string, class budg
 		}
 		// The same bytes may have been brought for another project: then they
 		// are here, and the next round records them for this one.
+		if errors.Is(d.err, errNotBesides) {
+			continue // others asked less of it
+		}
 		if d.err != nil || d.item.Name == item.Name {
 			return d.err
 		}
 	}
 }
 
-// bring carries a download out. Wrong bytes are fetched once more from zero.
+// bring carries a download out. Wrong bytes are fetched again from zero, as often
+// as there is somebody else to ask, or once more.
 func (e *Engine) bring(d *download) error {
 	select {
 	case e.slots <- struct{}{}:
@@ -111,7 +116,8 @@ func (e *Engine) bring(d *download) error {
 	case <-e.ctx.Done():
 		return &wire.Problem{Cause: wire.Canceled, Err: e.ctx.Err()}
 	}
-	for attempt := 0; ; attempt++ {
+	h := e.hunt(d)
+	for {
 		if err := e.admit(d.Class()); err != nil {
 			return err
 		}
@@ -123,27 +129,14 @@ func (e *Engine) bring(d *download) error {
 			return err
 		}
 		d.attach(in)
-		files := *e.files
-		files.Answered = func() {
-			e.silent.Store(false)
-			d.update(d.live)
-		}
-		began, received := time.Now(), e.wire.Received()
-		err = files.Fetch(budget.With(e.ctx, d), d.url, &tracked{in, d})
-		met := link.Of(e.index.Address(), d.url, err)
-		if err == nil && !e.held() {
-			met.Rate = link.RateOf(e.wire.Received()-received, time.Since(began))
-		}
-		e.met(met)
-		if err != nil {
+		if err := h.bytes(in); err != nil {
 			return errors.Join(err, in.Close())
 		}
 		err = in.Commit()
 		switch {
 		case err == nil:
 			return nil
-		case errors.Is(err, ErrCorrupt) && attempt == 0:
-			e.log.Warn("wrong bytes were set aside, fetching once more", "project", d.item.Name, "filename", d.item.Filename, "reason", err)
+		case errors.Is(err, ErrCorrupt) && h.wrong(err):
 			d.void()
 		case errors.Is(err, ErrCorrupt):
 			return &wire.Problem{Cause: wire.Lie, URL: d.url, Err: err}
@@ -160,7 +153,7 @@ func (e *Engine) held() bool { return e.opts.Budget != nil && e.opts.Budget.Stat
 
 // noteFile notes how a download ended, where people and the next pass see it.
 func (e *Engine) noteFile(item Item, err error) {
-	if ours(err) {
+	if ours(err) || errors.Is(err, errNotBesides) {
 		return
 	}
 	noteErr := e.notes.edit(item.Name, func(n *note) {
@@ -230,24 +223,6 @@ func (d *download) update(change func()) {
 	d.changed = make(chan struct{})
 }
 
-// tracked tells readers what happens to an Incoming.
-type tracked struct {
-	Incoming
-	d *download
-}
-
-func (t *tracked) Write(b []byte) (int, error) {
-	if t.Size() < 0 && int64(len(b)) > t.d.most-t.Offset() {
-		err := &wire.Problem{Cause: wire.Lie, URL: t.d.url, Err: fmt.Errorf("there is no end to what it sends: %d MB and more", t.d.most>>20)}
-		return 0, errors.Join(err, t.Reset()) // these are no bytes to go on from
-	}
-	n, err := t.Incoming.Write(b)
-	if n > 0 {
-		t.d.update(func() { t.d.offset = t.Offset(); t.d.live(); t.d.begin() })
-	}
-	return n, err
-}
-
 // most bounds what an upstream may send for an item of unknown length.
 func (e *Engine) most(item Item) int64 {
 	switch {
@@ -257,11 +232,6 @@ func (e *Engine) most(item Item) int64 {
 		return e.opts.Policy.MaxFileSize
 	}
 	return pypi.MaxFileSize
-}
-
-func (t *tracked) Reset() error {
-	t.d.void()
-	return t.Incoming.Reset()
 }
 
 // reader reads a file while it arrives. It is an io.ReadSeeker over a known

@@ -41,12 +41,16 @@ func (e *Engine) File(ctx context.Context, name pypi.Name, digest pypi.Digest, f
 		return content, err
 	}
 	switch {
+	case hereOnly(ctx):
+		return nil, &Absent{Reason: item.label() + " is not on this cheeseboard"}
 	case !e.opts.Pull:
 		return nil, &Absent{Reason: fmt.Sprintf("%s is not on this cheeseboard, and it does not fetch on demand (pull.enabled is off)", item.label())}
-	case !e.Line.Up():
-		return nil, e.absentLine(item.label(), name)
+	case e.Line.Up():
+		return e.arriving(ctx, item, address, false)
+	case len(e.mirrors.Candidates(name, digest)) > 0:
+		return e.arriving(ctx, item, address, true)
 	}
-	return e.arriving(ctx, item, address)
+	return nil, e.absentLine(item.label(), name)
 }
 
 // find looks a file up on its project's page.
@@ -79,11 +83,12 @@ func (e *Engine) stored(item Item) (*Content, error) {
 }
 
 // arriving begins or joins a download for a client. What is small, or of unknown
-// length, is waited for; of the rest the client gets what there is.
-func (e *Engine) arriving(ctx context.Context, item Item, address string) (*Content, error) {
-	d := e.download(item, address, budget.Person)
+// length, is waited for; of the rest the client gets what there is. besides: the
+// line is down, and only mirrors are asked.
+func (e *Engine) arriving(ctx context.Context, item Item, address string, besides bool) (*Content, error) {
+	d := e.download(item, address, budget.Person, besides)
 	wait := e.opts.Wait
-	if e.silent.Load() {
+	if e.silent.Load() && !besides {
 		wait = 0
 	}
 	gate := d.started
@@ -96,6 +101,9 @@ func (e *Engine) arriving(ctx context.Context, item Item, address string) (*Cont
 	}
 	select {
 	case <-d.done:
+		if d.err != nil && !e.Line.Up() {
+			return nil, e.absentLine(item.label(), item.Name)
+		}
 		if d.err != nil {
 			return nil, e.absentFile(item, d.err)
 		}

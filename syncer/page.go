@@ -32,16 +32,23 @@ func (e *Engine) Page(ctx context.Context, name pypi.Name) (View, error) {
 		return View{}, err
 	}
 	if !known {
+		if hereOnly(ctx) {
+			return View{}, &Absent{Reason: fmt.Sprintf("%s is not on this cheeseboard", name)}
+		}
 		return View{}, e.absentPage(name, lookErr)
 	}
 	n, err := e.notes.get(name)
 	if err != nil {
 		return View{}, err
 	}
-	all := e.opts.Pull && trusted && e.Line.Up()
+	all := e.opts.Pull && trusted && e.Line.Up() && !hereOnly(ctx)
+	var besides map[pypi.Digest]bool
+	if e.opts.Pull && !e.Line.Up() && !hereOnly(ctx) {
+		besides = e.besides(ctx, name)
+	}
 	tag := fmt.Sprintf("%d", generation)
 	if !all {
-		tag += "h" // what is here
+		tag += "h" + tagOf(besides) // what is here, or at a mirror
 	}
 	bad := n.badMetadata()
 	if len(bad) > 0 {
@@ -51,7 +58,7 @@ func (e *Engine) Page(ctx context.Context, name pypi.Name) (View, error) {
 		}
 		tag += fmt.Sprintf("m%x", sum.Sum32())
 	}
-	return View{Tag: tag, Load: func() (*pypi.Project, error) { return e.offer(name, generation, all, bad) }}, nil
+	return View{Tag: tag, Load: func() (*pypi.Project, error) { return e.offer(name, generation, offering{all, besides}, bad) }}, nil
 }
 
 // badMetadata lists the files whose advertised metadata turned out not to be
@@ -77,10 +84,18 @@ func cutMetadata(label string) (string, bool) {
 	return label[:n], true
 }
 
+// offering is what can be delivered besides that which is here.
+type offering struct {
+	all     bool                 // whatever the page lists
+	besides map[pypi.Digest]bool // what mirrors list
+}
+
+func (o offering) has(d pypi.Digest) bool { return o.all || o.besides[d] }
+
 // offer reads a page and leaves out what cannot be delivered. When the page
 // changes while it is read, it is read again: what is given is never older than
 // the tag.
-func (e *Engine) offer(name pypi.Name, generation uint64, all bool, bad []string) (*pypi.Project, error) {
+func (e *Engine) offer(name pypi.Name, generation uint64, can offering, bad []string) (*pypi.Project, error) {
 	var page *pypi.Project
 	var held map[pypi.Digest]Item
 	for range 3 {
@@ -108,7 +123,7 @@ func (e *Engine) offer(name pypi.Name, generation uint64, all bool, bad []string
 	for _, f := range page.Files {
 		item, ok := fileItem(name, &f)
 		here, is := held[item.Digest]
-		if !ok || !is && !all {
+		if !ok || !is && !can.has(item.Digest) {
 			continue
 		}
 		if is {
@@ -116,7 +131,7 @@ func (e *Engine) offer(name pypi.Name, generation uint64, all bool, bad []string
 		}
 		if m, ok := metadataItem(name, &f); !ok || slices.Contains(bad, f.Filename) {
 			f.CoreMetadata = pypi.CoreMetadata{}
-		} else if _, here := held[m.Digest]; !here && !all {
+		} else if _, here := held[m.Digest]; !here && !can.has(m.Digest) {
 			f.CoreMetadata = pypi.CoreMetadata{}
 		}
 		files = append(files, f)
@@ -124,7 +139,7 @@ func (e *Engine) offer(name pypi.Name, generation uint64, all bool, bad []string
 	page.Files = files
 	// To those who follow this box its own count of changes is the serial.
 	page.LastSerial = int64(generation)
-	if !all || page.Versions == nil {
+	if !can.all || page.Versions == nil {
 		page.Versions = versionsOf(page)
 	}
 	return page, nil
@@ -147,7 +162,7 @@ func versionsOf(p *pypi.Project) []string {
 // freshen asks the upstream for a page that is not fresh, within a client's
 // patience. It tells whether what is stored can be taken for the upstream's word.
 func (e *Engine) freshen(ctx context.Context, name pypi.Name) (trusted bool, err error) {
-	if !e.opts.Pull {
+	if !e.opts.Pull || hereOnly(ctx) {
 		return false, nil
 	}
 	up := e.Line.Verdict().Up

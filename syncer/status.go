@@ -11,6 +11,7 @@ import (
 	"cheeseboard/storage/pypi"
 	"cheeseboard/syncer/budget"
 	"cheeseboard/syncer/link"
+	"cheeseboard/syncer/mirror"
 	"cheeseboard/syncer/wire"
 )
 
@@ -38,16 +39,17 @@ type LineStatus struct {
 
 // Status is how the engine is doing.
 type Status struct {
-	Upstream string        `json:"upstream"`
-	Selected int           `json:"selected"` // requirements of the configuration
-	Line     LineStatus    `json:"line"`
-	Budget   budget.Status `json:"budget"`
-	Syncing  bool          `json:"syncing"`
-	Progress Progress      `json:"progress,omitzero"` // of the pass that is under way
-	Last     *Summary      `json:"last,omitempty"`    // the last pass that did something
-	Wishes   []WishStatus  `json:"wishes"`            // what clients asked for in vain; fetched when the line is back
-	Problems []Problem     `json:"problems"`
-	Left     int           `json:"problems_left,omitempty"` // projects whose problems are not listed: there are too many
+	Upstream string          `json:"upstream"`
+	Selected int             `json:"selected"` // requirements of the configuration
+	Line     LineStatus      `json:"line"`
+	Budget   budget.Status   `json:"budget"`
+	Syncing  bool            `json:"syncing"`
+	Progress Progress        `json:"progress,omitzero"` // of the pass that is under way
+	Last     *Summary        `json:"last,omitempty"`    // the last pass that did something
+	Sources  []mirror.Status `json:"sources"`           // mirrors, and hosts of files that are in trouble
+	Wishes   []WishStatus    `json:"wishes"`            // what clients asked for in vain; fetched when the line is back
+	Problems []Problem       `json:"problems"`
+	Left     int             `json:"problems_left,omitempty"` // projects whose problems are not listed: there are too many
 }
 
 // Status tells how the engine is doing. It does not wait for anything.
@@ -55,7 +57,9 @@ func (e *Engine) Status() (Status, error) {
 	v := e.Line.Verdict()
 	s := Status{
 		Upstream: e.index.Address(), Selected: len(e.opts.Selection),
-		Line: LineStatus{Up: v.Up, State: v.State, Since: v.Since, Cause: v.Cause, Sentence: e.Line.Sentence(), NextTry: v.Probe, Received: e.wire.Received()},
+		Line: LineStatus{Up: v.Up, State: v.State, Since: v.Since, Cause: v.Cause, Sentence: e.Sentence(), NextTry: v.Probe, Received: e.wire.Received()},
+
+		Sources: e.mirrors.Status(),
 	}
 	if e.opts.Budget != nil {
 		s.Budget = e.opts.Budget.Status()

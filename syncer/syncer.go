@@ -22,6 +22,7 @@ import (
 	"cheeseboard/syncer/budget"
 	"cheeseboard/syncer/fetch"
 	"cheeseboard/syncer/link"
+	"cheeseboard/syncer/mirror"
 	"cheeseboard/syncer/plan"
 	"cheeseboard/syncer/upstream"
 	"cheeseboard/syncer/wire"
@@ -123,6 +124,7 @@ type Options struct {
 	Pull         bool           // bring in what clients ask for
 	RemovalGuard float64        // fraction of what is here that one pass may remove
 	Budget       *budget.Budget // of the line; nil: no limit
+	Mirrors      *mirror.Set    // who else has the bytes; nil: nobody
 	MaxPause     time.Duration  // longest pause within one download; 0: see fetch
 	FirstRetry   time.Duration  // before a failed project or file is tried again; 0: 1 min
 	Now          func() time.Time
@@ -138,8 +140,11 @@ type Engine struct {
 	cat   Catalogue
 	shelf Shelf
 	notes *notebook
-	log   *slog.Logger
-	now   func() time.Time
+
+	mirrors *mirror.Set
+
+	log *slog.Logger
+	now func() time.Time
 
 	Line   *link.Line
 	Prober *link.Prober
@@ -163,6 +168,8 @@ type Engine struct {
 	contact time.Time // when the upstream last gave a sign of life
 	pulsing *refresh  // a probe for one, under way
 
+	waiting atomic.Bool // a mirror does not say what it lists
+
 	silent atomic.Bool // a client waited in vain for a sign of life, and none came since
 }
 
@@ -180,8 +187,11 @@ func New(index *upstream.Index, client *wire.Client, cat Catalogue, shelf Shelf,
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
+	if opts.Mirrors == nil {
+		opts.Mirrors = mirror.None()
+	}
 	e := &Engine{
-		opts: opts, index: index, wire: client, cat: cat, shelf: shelf,
+		opts: opts, index: index, wire: client, cat: cat, shelf: shelf, mirrors: opts.Mirrors,
 		notes: &notebook{store: notes}, log: opts.Log, now: opts.Now,
 		Line:      &link.Line{},
 		Prober:    link.NewProber(index.Address(), client),

@@ -21,6 +21,7 @@ import (
 	"cheeseboard/storage/pypi"
 	"cheeseboard/syncer"
 	"cheeseboard/syncer/budget"
+	"cheeseboard/syncer/mirror"
 	"cheeseboard/syncer/plan"
 	"cheeseboard/syncer/upstream"
 	"cheeseboard/syncer/wire"
@@ -79,6 +80,9 @@ func build(c config.Config, log *slog.Logger, store *storage.Store, options sync
 	if err != nil {
 		return nil, err
 	}
+	if options.Mirrors, err = mirror.New(index, c.Upstream.Mirrors, mirror.Options{Log: log}); err != nil {
+		return nil, err
+	}
 	a := &App{Store: store, config: c, log: log, line: line, Health: &health.Board{}}
 	shelf := storeShelf{store}
 	a.Engine = syncer.New(index, client, storeCatalogue{store}, shelf, storeNotes{store}, options)
@@ -94,7 +98,18 @@ func build(c config.Config, log *slog.Logger, store *storage.Store, options sync
 }
 
 // Handler is the HTTP front, for whoever listens by himself.
-func (a *App) Handler() http.Handler { return a.front }
+func (a *App) Handler() http.Handler { return respectMirrors(a.front) }
+
+// respectMirrors gives another box that asks as a mirror's client what is here:
+// nothing is fetched for it, which it could fetch itself.
+func respectMirrors(front http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get(mirror.HereOnly) != "" {
+			r = r.WithContext(syncer.HereOnly(r.Context()))
+		}
+		front.ServeHTTP(w, r)
+	})
+}
 
 // Close ends what is under way, keeps what has arrived, and gives the data
 // folder free.

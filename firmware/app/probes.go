@@ -3,7 +3,6 @@ package app
 import (
 	"fmt"
 	"net/http"
-	"time"
 
 	"cheeseboard/firmware/health"
 	"cheeseboard/storage/durable"
@@ -51,7 +50,7 @@ func (a *App) probeSpace() health.Finding {
 
 func (a *App) probeUpstream() health.Finding {
 	v := a.Engine.Line.Verdict()
-	f := health.Finding{Summary: v.Sentence(time.Now()), Action: v.Action()}
+	f := health.Finding{Summary: a.Engine.Sentence(), Action: v.Action()}
 	switch {
 	case v.State == link.ClockWrong:
 		f.Severity = health.Attention

@@ -34,7 +34,7 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 	}
 	defer release()
 	var requests gate
-	front := httpd.NewServer(requests.guard(a.front), a.log)
+	front := httpd.NewServer(requests.guard(a.Handler()), a.log)
 	control := &http.Server{Handler: requests.guard(a.control(time.Now())), ReadHeaderTimeout: 10 * time.Second}
 
 	ctx, cancel := context.WithCancel(ctx)

@@ -104,6 +104,13 @@ func checkUpstreamURL(s string) string {
 	return ""
 }
 
+func checkMirrorURL(s string) string {
+	if s == "" {
+		return `the URL of a simple index such as "http://other-box.local/simple/"`
+	}
+	return checkUpstreamURL(s)
+}
+
 func checkProxy(s string) string {
 	if s == "" {
 		return ""

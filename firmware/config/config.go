@@ -30,13 +30,17 @@ type Serve struct {
 
 // Upstream is the [upstream] table: the index that is mirrored, and the way to it.
 type Upstream struct {
-	URL            string // absolute http or https, without a user, query or fragment; "" for PyPI
-	Proxy          string // absolute http, https, socks5 or socks5h, may hold a user; "" for the environment
-	CAFile         string // PEM file; "" for the system's roots only
-	Contact        string // printable ASCII without parentheses, fit for a User-Agent; may be empty
+	URL            string   // absolute http or https, without a user, query or fragment; "" for PyPI
+	Mirrors        []string // absolute http or https likewise, at most MaxMirrors
+	Proxy          string   // absolute http, https, socks5 or socks5h, may hold a user; "" for the environment
+	CAFile         string   // PEM file; "" for the system's roots only
+	Contact        string   // printable ASCII without parentheses, fit for a User-Agent; may be empty
 	ConnectTimeout Duration
 	StallTimeout   Duration
 }
+
+// MaxMirrors bounds upstream.mirrors: what nobody has is looked for at each.
+const MaxMirrors = 8
 
 // Line is the [line] table: what the way to upstream may be used for.
 type Line struct {

@@ -193,11 +193,15 @@ type list struct {
 	check     func(string) string // returns what was expected, or ""
 	needed    bool                // the list may not be empty
 	separator string              // the characters between items in a variable or a flag
+	most      int                 // items; 0: any number
 }
 
 func (l list) set(v value) []fault {
 	if v.kind != unstable.Array || l.needed && len(v.items) == 0 {
 		return []fault{{v, "a list" + suchAs}}
+	}
+	if l.most > 0 && len(v.items) > l.most {
+		return []fault{{v, fmt.Sprintf("a list of at most %d", l.most) + suchAs}}
 	}
 	var got []string // nil where the list is empty
 	var faults []fault

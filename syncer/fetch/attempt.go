@@ -141,7 +141,7 @@ func (d *download) receiveWhole(resp *http.Response, offset int64) (bool, outcom
 		d.target.SetValidator(etag)
 		return d.receive(resp, 0, size)
 	case d.Elsewhere && offset > cheap:
-		d.stuck = errors.New("it ignores ranges")
+		d.stuck = ErrNoRanges
 		return false, outcome{}, d.lie(resp, d.stuck)
 	}
 	// The bytes from the start: those that are here are passed over. They are
@@ -214,7 +214,7 @@ func (d *download) learn(ctx context.Context, offset int64, o outcome) {
 	if next.whole && !d.manner.whole && offset > 0 {
 		switch {
 		case d.Elsewhere && offset > cheap:
-			d.stuck = errors.New("it refuses ranges")
+			d.stuck = ErrNoRanges
 			return
 		case o.refused && (d.ranged || d.rangesWork(ctx)):
 			// Not ranges are refused, but these bytes: the whole would end here too.

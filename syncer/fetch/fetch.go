@@ -35,6 +35,10 @@ type TargetError struct{ Err error }
 func (e *TargetError) Error() string { return e.Err.Error() }
 func (e *TargetError) Unwrap() error { return e.Err }
 
+// ErrNoRanges is the detail of a *wire.Problem where what is here would have to
+// come again, and Elsewhere forbids that.
+var ErrNoRanges = errors.New("it ignores or refuses ranges")
+
 // Defaults of a Fetcher.
 const (
 	DefaultPatience = 6
@@ -57,8 +61,9 @@ type Fetcher struct {
 	// Header is sent with each request, besides what a download needs; may be nil.
 	Header http.Header
 	// Elsewhere says that the bytes can be had from another place, too. Then this
-	// one is given up at its first silence and at the second attempt that brings
-	// nothing, and bytes that are here are not asked for again.
+	// one is given up at its first silence, or when it asks for patience, or at the
+	// second attempt that brings nothing; and bytes that are here are not asked for
+	// again: ErrNoRanges.
 	Elsewhere bool
 }
 
@@ -123,7 +128,7 @@ func (f *Fetcher) enough(fruitless int, p *wire.Problem) bool {
 	}
 	if f.Elsewhere {
 		patience = min(patience, 2)
-		if p.Cause == wire.Stalled || p.Cause == wire.Unreachable {
+		if p.Cause == wire.Stalled || p.Cause == wire.Unreachable || p.RetryAfter > 0 {
 			patience = 1
 		}
 	}

@@ -28,7 +28,7 @@ func TestMiddleboxes(t *testing.T) {
 		{name: "ignores Range", cut: upstreamtest.CutAfter(1 << 20), lies: tell(upstreamtest.IgnoreRange()), ratio: 1.26},
 		{name: "ignores Range, ETag changes", cut: upstreamtest.CutAfter(1 << 20),
 			lies: tell(upstreamtest.IgnoreRange(), upstreamtest.ChangeETag(true)), ratio: 1.4, rate: 16 << 20},
-		{name: "ETag changes", cut: upstreamtest.CutAfter(1 << 20), lies: tell(upstreamtest.ChangeETag(true)), ratio: 1.3},
+		{name: "ETag changes", cut: upstreamtest.CutAfter(1 << 20), lies: tell(upstreamtest.ChangeETag(true)), ratio: 1.3, rate: 16 << 20},
 		{name: "ETag changes, range sent", cut: upstreamtest.CutAfter(1 << 20), lies: tell(upstreamtest.ChangeETag(false)), ratio: 1.001},
 		{name: "416 to any range", cut: upstreamtest.CutAfter(1 << 20), lies: tell(upstreamtest.RefuseRanges(416)), ratio: 1.26},
 		{name: "403 to any range", cut: upstreamtest.CutAfter(1 << 20), lies: tell(upstreamtest.RefuseRanges(403)), ratio: 1.26},

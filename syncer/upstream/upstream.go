@@ -37,6 +37,7 @@ type Index struct {
 	base    *url.URL
 	client  *wire.Client
 	maxPage int64
+	header  http.Header   // sent with each request for a page
 	large   chan struct{} // held by the one large page that is in memory
 }
 
@@ -83,6 +84,9 @@ type Answer struct {
 // this project's (it wraps pypi.ErrNotIndex and the like).
 func (x *Index) Project(ctx context.Context, name pypi.Name, v Validators, header func()) (*Answer, error) {
 	h := http.Header{"Accept": {accept}, "Accept-Encoding": {"gzip"}}
+	for k, values := range x.header {
+		h[k] = values
+	}
 	if v.ETag != "" {
 		h.Set("If-None-Match", v.ETag)
 	}

@@ -87,3 +87,10 @@ func numberAndCode(lie func(int64, int) Lie) func(string) (Lie, error) {
 		return lie(n, code), err
 	}
 }
+
+// OnRanges tells a lie only where a range is asked for.
+func OnRanges(lie Lie) Lie {
+	applies := lie.applies
+	lie.applies = func(r *http.Request) bool { return hasRange(r) && (applies == nil || applies(r)) }
+	return lie
+}
