@@ -15,15 +15,15 @@ import (
 	"cheeseboard/syncer/wire"
 )
 
-// source is one place that has the bytes of a download: the host of files that
+// giver is one place that has the bytes of a download: the host of files that
 // the upstream's page names, or a mirror.
-type source struct {
+type giver struct {
 	address string         // of the bytes
 	mirror  *mirror.Mirror // nil: the upstream's
 	health  *mirror.Health
 }
 
-func (s *source) String() string {
+func (s *giver) String() string {
 	if s.mirror != nil {
 		return "the mirror " + s.mirror.Address()
 	}
@@ -31,7 +31,7 @@ func (s *source) String() string {
 }
 
 // earlier stands for whoever gave the bytes that were here before.
-var earlier = &source{}
+var earlier = &giver{}
 
 // hunt is one download's way through all who have its bytes. Whoever is asked
 // next goes on at the byte where the last one stopped. The digest is of the whole:
@@ -40,16 +40,16 @@ var earlier = &source{}
 type hunt struct {
 	*Engine
 	d      *download
-	main   *source
-	parts  []*source // who gave the bytes that are here, in order
+	main   *giver
+	parts  []*giver // who gave the bytes that are here, in order
 	rounds int       // how often the bytes were wrong
-	liars  []*source // whose bytes alone were wrong
+	liars  []*giver // whose bytes alone were wrong
 	mixed  bool      // bytes of several were wrong: now one alone
-	last   *source   // who gave the end of them
+	last   *giver   // who gave the end of them
 }
 
 func (e *Engine) hunt(d *download) *hunt {
-	return &hunt{Engine: e, d: d, main: &source{address: d.url, health: e.mirrors.Host(d.url)}}
+	return &hunt{Engine: e, d: d, main: &giver{address: d.url, health: e.mirrors.Host(d.url)}}
 }
 
 // bytes brings what is missing of a file that is open. The error is what the
@@ -57,7 +57,7 @@ func (e *Engine) hunt(d *download) *hunt {
 func (h *hunt) bytes(in Incoming) error {
 	h.parts = nil
 	if in.Offset() > 0 {
-		h.parts = []*source{earlier}
+		h.parts = []*giver{earlier}
 	}
 	if h.mixed {
 		return h.alone(in)
@@ -97,7 +97,7 @@ var (
 // fromMirrors asks one mirror after the other. done: the bytes are here, or err
 // ends the download.
 func (h *hunt) fromMirrors(in Incoming) (remarks []error, done bool, err error) {
-	var whole []*source
+	var whole []*giver
 	for _, s := range h.found() {
 		switch err := h.from(s, in, true); {
 		case err == nil || ends(err):
@@ -120,8 +120,8 @@ func (h *hunt) fromMirrors(in Incoming) (remarks []error, done bool, err error) 
 }
 
 // found looks the bytes up at the mirrors, one when it is its turn.
-func (h *hunt) found() iter.Seq2[int, *source] {
-	return func(yield func(int, *source) bool) {
+func (h *hunt) found() iter.Seq2[int, *giver] {
+	return func(yield func(int, *giver) bool) {
 		for i, m := range h.mirrors.Candidates(h.d.item.Name, h.d.item.Digest) {
 			if s := h.at(m); s != nil && !yield(i, s) {
 				return
@@ -137,7 +137,7 @@ func (h *hunt) found() iter.Seq2[int, *source] {
 func (h *hunt) alone(in Incoming) error {
 	told := error(&wire.Problem{Cause: wire.Lie, URL: h.d.url, Err: errNobodyAlone})
 	var remarks []error
-	try := func(s *source) (done bool, err error) {
+	try := func(s *giver) (done bool, err error) {
 		if in.Offset() > 0 {
 			if err := (&tracked{in, h, s}).Reset(); err != nil {
 				return true, err
@@ -150,7 +150,7 @@ func (h *hunt) alone(in Incoming) error {
 		remarks = append(remarks, fmt.Errorf("%s: %w", s, err))
 		return false, nil
 	}
-	tried := []*source{h.last}
+	tried := []*giver{h.last}
 	if done, err := try(h.last); done {
 		return err
 	}
@@ -161,7 +161,7 @@ func (h *hunt) alone(in Incoming) error {
 		}
 	}
 	for _, s := range h.found() {
-		if slices.ContainsFunc(tried, func(t *source) bool { return t.mirror == s.mirror }) {
+		if slices.ContainsFunc(tried, func(t *giver) bool { return t.mirror == s.mirror }) {
 			continue
 		}
 		if done, err := try(s); done {
@@ -192,12 +192,12 @@ func (h *hunt) others() bool {
 }
 
 func (h *hunt) lied(m *mirror.Mirror) bool {
-	return slices.ContainsFunc(h.liars, func(s *source) bool { return s.mirror == m })
+	return slices.ContainsFunc(h.liars, func(s *giver) bool { return s.mirror == m })
 }
 
 // at finds the bytes at a mirror; nil where it has not got them, or keeps them
 // where they were asked for already.
-func (h *hunt) at(m *mirror.Mirror) *source {
+func (h *hunt) at(m *mirror.Mirror) *giver {
 	if h.lied(m) {
 		return nil
 	}
@@ -205,7 +205,7 @@ func (h *hunt) at(m *mirror.Mirror) *source {
 	if address == "" || mirror.HostOf(address) == mirror.HostOf(h.main.address) {
 		return nil
 	}
-	return &source{address: address, mirror: m, health: &m.Health}
+	return &giver{address: address, mirror: m, health: &m.Health}
 }
 
 func (h *hunt) purpose() context.Context { return budget.With(h.ctx, h.d) }
@@ -242,7 +242,7 @@ func (h *hunt) wait(told error) error {
 
 // from asks one source for what is missing. elsewhere says that others may have
 // it too.
-func (h *hunt) from(s *source, in Incoming, elsewhere bool) error {
+func (h *hunt) from(s *giver, in Incoming, elsewhere bool) error {
 	if in.Offset() > 0 && !h.gave(s) {
 		in.SetValidator("") // it is another's
 	}
@@ -275,7 +275,7 @@ func (h *hunt) from(s *source, in Incoming, elsewhere bool) error {
 
 // gave tells whether the last bytes that are here are a source's. What an earlier
 // run left is taken to be the upstream's.
-func (h *hunt) gave(s *source) bool {
+func (h *hunt) gave(s *giver) bool {
 	if len(h.parts) == 0 {
 		return false
 	}
@@ -285,7 +285,7 @@ func (h *hunt) gave(s *source) bool {
 
 // judge notes how a source has done. An answer about this file alone is the
 // source's right, and sets it back for nothing else.
-func (h *hunt) judge(s *source, got int64, err error) {
+func (h *hunt) judge(s *giver, got int64, err error) {
 	if h.mirrors.Len() == 0 {
 		return // nobody would be asked in its place
 	}
@@ -364,7 +364,7 @@ func withRemarks(told error, remarks []error) error {
 type tracked struct {
 	Incoming
 	h *hunt
-	s *source
+	s *giver
 }
 
 func (t *tracked) Write(b []byte) (int, error) {
