@@ -34,6 +34,8 @@ type Deps struct {
 	// Feed knows what changed, for mirrors that follow this one (XML-RPC at
 	// /pypi); nil offers none.
 	Feed feed.Journal
+	// Search finds projects by parts of their names; nil offers no search.
+	Search webui.Searcher
 	// Health gives an HTTP status and a value that encodes to JSON; nil is
 	// always healthy. It is called for each request to /healthz and must be
 	// quick and safe for concurrent use.
@@ -85,6 +87,9 @@ func New(d Deps) *Handler {
 		f := feed.New(d.Feed, d.Log)
 		h.mux.Handle(feed.Path, f)
 		h.mux.Handle(feed.Path+"/{$}", f)
+	}
+	if d.Search != nil {
+		h.mux.Handle(webui.SearchPath, webui.NewSearch(d.Name, d.Search, d.Log))
 	}
 	h.mux.HandleFunc("/healthz", h.serveHealth)
 	h.mux.Handle("/{$}", webui.New(d.Name))

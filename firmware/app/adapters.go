@@ -13,7 +13,9 @@ import (
 
 	"cheeseboard/httpd/files"
 	"cheeseboard/httpd/simple"
+	"cheeseboard/httpd/webui"
 	"cheeseboard/storage"
+	"cheeseboard/storage/names"
 	"cheeseboard/storage/pypi"
 	"cheeseboard/syncer"
 )
@@ -200,4 +202,13 @@ func (x frontFiles) Open(ctx context.Context, ref files.Ref) (*files.Content, er
 		return nil, err
 	}
 	return &files.Content{Reader: c.Reader, Close: c.Close, Size: c.Size, Digest: c.Digest}, nil
+}
+
+// search finds projects for the page.
+func (a *App) search(words string, limit int) (webui.Found, error) {
+	r, err := a.names.Find(words, limit)
+	if errors.Is(err, names.ErrQuery) {
+		err = fmt.Errorf("%w%w", hidden{webui.ErrQuery}, err)
+	}
+	return webui.Found{Names: r.Names, More: r.More}, err
 }

@@ -18,6 +18,7 @@ import (
 	"cheeseboard/firmware/health"
 	"cheeseboard/httpd"
 	"cheeseboard/storage"
+	"cheeseboard/storage/names"
 	"cheeseboard/storage/pypi"
 	"cheeseboard/syncer"
 	"cheeseboard/syncer/budget"
@@ -41,6 +42,7 @@ type App struct {
 	front  *httpd.Handler
 	line   *budget.Budget
 	record *lineRecord
+	names  *names.Finder
 }
 
 // Open opens the data folder and builds what stands on it. Nothing listens and
@@ -90,8 +92,10 @@ func build(c config.Config, log *slog.Logger, store *storage.Store, options sync
 	a.Engine.Line.Recorder = a.record
 	a.addProbes()
 	changes := &journal{store: store}
+	a.names = store.Search()
 	a.front = httpd.New(httpd.Deps{
-		Index: frontIndex{a.Engine, store, changes}, Feed: changes, Source: frontFiles{a.Engine},
+		Search: a.search,
+		Index:  frontIndex{a.Engine, store, changes}, Feed: changes, Source: frontFiles{a.Engine},
 		Health: a.healthz, Name: c.Serve.Name, Log: log, Scratch: store.Scratch,
 	})
 	return a, nil
@@ -115,6 +119,7 @@ func respectMirrors(front http.Handler) http.Handler {
 // folder free.
 func (a *App) Close() error {
 	a.Engine.Close()
+	a.names.Close()
 	return errors.Join(a.front.Close(), a.record.flush(), a.line.Close(), a.Store.Close())
 }
 

@@ -102,10 +102,13 @@ func (d *DB) Pages(yield func(pypi.Name) bool) error {
 // Names calls yield with each project in order of the name, until it returns
 // false. Where the serial's record is damaged it is 0, and Info gives the error:
 // one record does not keep the others from being listed.
-func (d *DB) Names(yield func(pypi.ListEntry) bool) error {
+func (d *DB) Names(yield func(pypi.ListEntry) bool) error { return d.NamesWith("", yield) }
+
+// NamesWith is Names for those that begin with a prefix.
+func (d *DB) NamesWith(prefix string, yield func(pypi.ListEntry) bool) error {
 	txn := d.db.NewTransaction(false)
 	defer txn.Discard()
-	return scan(txn, []byte("n/"), true, func(key, value []byte) (bool, error) {
+	return scan(txn, []byte("n/"+prefix), true, func(key, value []byte) (bool, error) {
 		serial, _ := serialOf(value) // see above
 		return yield(pypi.ListEntry{Name: pypi.Name(key[2:]), Serial: serial}), nil
 	})

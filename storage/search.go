@@ -1,0 +1,36 @@
+package storage
+
+import (
+	"os"
+
+	"cheeseboard/storage/durable"
+	"cheeseboard/storage/names"
+	"cheeseboard/storage/pypi"
+)
+
+// scratchRoom is what must be free beside the reserve for what can be made again.
+const scratchRoom = 32 << 20
+
+// Scratch makes an empty file without a name in the data folder, for what can be
+// made again, such as a prepared list. ErrFull where the reserve is near.
+func (s *Store) Scratch() (*os.File, error) {
+	if err := s.room(scratchRoom); err != nil {
+		return nil, err
+	}
+	f, err := durable.Scratch(s.dir)
+	return f, full(err)
+}
+
+// Search makes a finder of projects by parts of their names. It must be closed
+// before the store.
+func (s *Store) Search() *names.Finder {
+	bare := func(yield func(pypi.Name) bool) func(pypi.ListEntry) bool {
+		return func(e pypi.ListEntry) bool { return yield(e.Name) }
+	}
+	return names.New(names.Source{
+		Each:    func(yield func(pypi.Name) bool) error { return s.meta.Names(bare(yield)) },
+		Prefix:  func(prefix string, yield func(pypi.Name) bool) error { return s.meta.NamesWith(prefix, bare(yield)) },
+		Version: s.meta.Version,
+		Scratch: s.Scratch,
+	})
+}
