@@ -61,6 +61,7 @@ func Catalogue() []Known {
 		{"fault:CODE", "the feed answers with a fault: -32500 for too many requests", number(func(n int64) Lie { return Fault(n, "") })},
 		{"replay:ROWS", "the feed gives so many rows again from before the serial", number(func(n int64) Lie { return ReplayRows(int(min(n, 1<<20))) })},
 		{"gap:N", "the feed leaves each Nth row out", number(func(n int64) Lie { return Gap(int(min(n, 1<<20))) })},
+		{"late:N", "the feed gives each Nth of its newest rows only later", number(func(n int64) Lie { return Late(int(min(n, 1<<20))) })},
 		{"backwards", "the feed's timestamps run backwards", always(Backwards)},
 		{"hostile", "add names with paths, negative sizes, javascript: URLs to a page", always(Hostile)},
 	}

@@ -41,6 +41,23 @@ func Gap(n int) Lie {
 	})
 }
 
+// lateSerials is how far behind the highest serial a row of Late can be.
+const lateSerials = 1500
+
+// Late has each nth of the newest rows be out only later, behind rows with higher
+// serials: when the lie has ended.
+func Late(n int) Lie {
+	return feedLie(fmt.Sprintf("late:%d", n), func(a *feedAnswer) {
+		var rows []event
+		for i, e := range a.rows {
+			if e.serial <= a.last-lateSerials || n < 1 || (i+1)%n != 0 {
+				rows = append(rows, e)
+			}
+		}
+		a.rows = rows
+	})
+}
+
 // Backwards has the feed's timestamps run backwards, while the serials do not.
 func Backwards() Lie {
 	return feedLie("backwards", func(a *feedAnswer) {
