@@ -64,6 +64,12 @@ type Ref = meta.Ref
 // Info is what can be said of a project without reading its page.
 type Info = meta.Info
 
+// Update is the next version of a project's page, and what is noted with it.
+type Update = meta.Update
+
+// State is what the syncer notes of a project, and in which lists it stands.
+type State = meta.State
+
 // Waiting is a partial on disk.
 type Waiting = blob.Waiting
 
@@ -311,6 +317,21 @@ func (s *Store) PutProject(p *pypi.Project) error {
 		return full(err)
 	}
 	return s.bury(doomed)
+}
+
+// PutProjects replaces pages and what is noted of them, in as few writes to the
+// disk as possible: what PutProject says of one holds for each. errs is nil when
+// all of it is durable, and else holds an error, or nil, for each update.
+func (s *Store) PutProjects(updates []Update) (errs []error) {
+	doomed, errs := s.meta.PutProjects(updates)
+	for i := range errs {
+		errs[i] = full(errs[i])
+	}
+	if err := s.bury(doomed); err != nil {
+		// The pages are durable. What is left over is removed at the next start.
+		s.log.Error("files that nothing names any more cannot be removed", "reason", err)
+	}
+	return errs
 }
 
 // DeleteProject forgets a project and removes its files.

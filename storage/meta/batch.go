@@ -46,7 +46,8 @@ func versionKey() []byte { return []byte("v/") }
 type batch struct {
 	db   *DB
 	txn  *badger.Txn
-	n    int
+	n    int // writes that are in txn
+	size int // bytes of them
 	need need
 	name pypi.Name // whose mark is left when the batch is split; "": nobody's
 	torn bool      // the mark stands
@@ -61,12 +62,15 @@ func (b *batch) do(op func(*badger.Txn) error) error {
 		if err = b.commit(); err != nil {
 			return err
 		}
-		b.txn, b.n = b.db.db.NewTransaction(true), 0
+		b.again()
 		err = op(b.txn)
 	}
 	b.n++
 	return err
 }
+
+// again begins a new transaction, after commit.
+func (b *batch) again() { b.txn, b.n, b.size = b.db.db.NewTransaction(true), 0, 0 }
 
 // mark makes durable that the change of a project is about to be split.
 func (b *batch) mark() error {
@@ -83,6 +87,7 @@ func (b *batch) mark() error {
 }
 
 func (b *batch) set(key, value []byte) error {
+	b.size += len(key) + len(value)
 	return b.do(func(t *badger.Txn) error { return t.Set(key, value) })
 }
 
@@ -122,20 +127,29 @@ func (d *DB) update(need need, fn func(*batch) error) error {
 	return d.change("", need, fn)
 }
 
-// change is update for the change of one project. What an earlier change left
-// half-done is mended first.
+// change is update for the change of one project.
 func (d *DB) change(name pypi.Name, need need, fn func(*batch) error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	b := &batch{db: d, txn: d.db.NewTransaction(true), need: need, name: name}
+	b := &batch{db: d, txn: d.db.NewTransaction(true), need: need}
 	defer func() { b.discard() }()
+	if err := b.change(name, fn); err != nil {
+		return err
+	}
+	return b.commit()
+}
+
+// change runs fn, which changes a project; "" is none. What an earlier change
+// left half-done is mended first.
+func (b *batch) change(name pypi.Name, fn func(*batch) error) error {
+	b.name, b.torn = name, false
 	if name != "" {
-		mark, err := d.has(b.txn, tornKey(name))
+		mark, err := b.db.has(b.txn, tornKey(name))
 		if err != nil {
 			return err
 		}
 		if b.torn = mark; mark {
-			if err := d.mend(b, name); err != nil {
+			if err := b.db.mend(b, name); err != nil {
 				return err
 			}
 		}
@@ -144,11 +158,9 @@ func (d *DB) change(name pypi.Name, need need, fn func(*batch) error) error {
 		return err
 	}
 	if b.torn {
-		if err := b.delete(tornKey(name)); err != nil {
-			return err
-		}
+		return b.delete(tornKey(name))
 	}
-	return b.commit()
+	return nil
 }
 
 // has tells whether a key is there.

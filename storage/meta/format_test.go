@@ -4,8 +4,11 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"hash/crc32"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
 
 	"cheeseboard/storage/pypi"
 )
@@ -14,16 +17,22 @@ import (
 func TestBytes(t *testing.T) {
 	d := open(t, t.TempDir())
 	defer closeDB(t, d)
-	digest, metaDigest := sha("file"), sha("metadata")
+	digest, metaDigest, address := sha("file"), sha("metadata"), sha("place")
+	digits := address.String()
+	path := digits[:2] + "/" + digits[2:4] + "/" + digits[4:]
 	h := &head{generation: 3, chunks: []chunk{{index: 1, generation: 2}}, project: pypi.Project{
 		Name: "a", LastSerial: -2, Versions: []string{"1"}, Status: pypi.Status{State: "archived", Reason: "r"},
 		Alternates: []string{},
 		Files: []pypi.File{{
-			Filename: "a.whl", URL: "u/a.whl", Size: 300, RequiresPython: ">3", Provenance: "p", GPGSig: pypi.No,
+			Filename: "a.whl", URL: "u/" + path + "/a.whl", Size: 300, RequiresPython: ">3", Provenance: "p/a.whl/provenance",
 			Hashes:       pypi.Hashes{{Algorithm: "md5", Hex: "00"}, {Algorithm: "sha256", Hex: digest.String()}},
 			CoreMetadata: pypi.CoreMetadata{Available: true, Hashes: pypi.Hashes{{Algorithm: "sha256", Hex: metaDigest.String()}}},
 			Yanked:       pypi.Yanked{Is: true, Reason: "y"},
 			UploadTime:   time.UnixMicro(5),
+		}, {
+			Filename: "b", URL: "u/" + path + "/b", Size: 301, UploadTime: time.UnixMicro(1),
+		}, {
+			Filename: "c", Size: pypi.SizeUnknown,
 		}},
 	}}
 	raw, err := d.packHead(h)
@@ -34,10 +43,20 @@ func TestBytes(t *testing.T) {
 	if raw[0] != 1 || binary.LittleEndian.Uint32(raw[end:]) != crc32.Checksum(raw[:end], crc32.MakeTable(crc32.Castagnoli)) {
 		t.Errorf("sealed: % x", raw)
 	}
-	if n := raw[1]; n != 64 || string(raw[2:34]) != string(digest[:]) || string(raw[34:66]) != string(metaDigest[:]) {
-		t.Errorf("the raw bytes: % x", raw[1:66])
+	// The BLAKE2b of the address, the digests, size and upload time.
+	stands := slices.Concat(address[:], digest[:], metaDigest[:], []byte{0xac, 2, 10}, address[:], []byte{0xad, 2, 7})
+	n, k := binary.Uvarint(raw[1:])
+	packed := 1 + k + len(stands)
+	if n != uint64(len(stands)) || string(raw[1+k:packed]) != string(stands) {
+		t.Errorf("the raw bytes: % x", raw[1:end])
 	}
-	rest, err := d.dec.DecodeAll(raw[66:end], nil)
+	// A frame of zstd without its first four bytes.
+	decoder, err := zstd.NewReader(nil, zstd.WithDecoderDicts(dictionary))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer decoder.Close()
+	rest, err := decoder.DecodeAll(append([]byte{0x28, 0xb5, 0x2f, 0xfd}, raw[packed:end]...), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,13 +65,18 @@ func TestBytes(t *testing.T) {
 		"08" + hex.EncodeToString([]byte("archived")) + "0172" +
 		"00" + "01" + // no tracks stated, no alternates
 		"01" + "01" + "02" + // one chunk
-		"01" + "cf7f" + // one file, its flags: all but 4 and 5
+		"03" + "ff9f01" + // three files; of the first the flags: all but 12, 13 and 15
 		"05" + hex.EncodeToString([]byte("a.whl")) + "0175" +
 		"01" + "036d6435" + "023030" + // md5
 		"0179" + "0170" + "023e33" + // reason, provenance, requires-python
-		"ac02" + "0a" // size, upload time
+		"d801" + "01" + "62" + "0175" + // of the second: 3, 4, 6, 7
+		"00" + "01" + "63" + "00" // of the third: none, and no address
 	if got := hex.EncodeToString(rest); got != want {
 		t.Errorf("the rest is\n%s, want\n%s", got, want)
+	}
+	state := appendState(nil, []Mark{{List: "wish"}}, []byte("x"))
+	if string(state) != "\x01\x04wishx" {
+		t.Errorf("a state is %q", state)
 	}
 	ref := packRef(Ref{Filename: "f", Metadata: true, Pinned: true, Size: 300})
 	if got := hex.EncodeToString(ref[:len(ref)-4]); got != "01"+"03"+"ac02"+"66" {

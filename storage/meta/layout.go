@@ -8,31 +8,33 @@ import (
 	"cheeseboard/storage/pypi"
 )
 
-// slots reads where the files of a stored page lie: the inline ones first.
+// slots reads where the files of a stored page lie: the inline ones last.
 func (d *DB) slots(txn *badger.Txn, h *head, name pypi.Name) ([]chunk, error) {
 	if h == nil {
 		return nil, nil
 	}
-	out := []chunk{{files: h.project.Files}}
+	var out []chunk
 	for _, c := range h.chunks {
 		if err := d.readChunk(txn, name, &c); err != nil {
 			return nil, err
 		}
 		out = append(out, c)
 	}
-	return out, nil
+	return append(out, chunk{files: h.project.Files}), nil
 }
 
-// arrange lays the files of a page out: each where it was, new ones in the last
-// place that has room, in the order of the page.
+// arrange lays the files of a page out: each where it was, new ones behind all
+// others, in the order of the page. The last place is the head's; when it is full,
+// what is in it becomes a chunk.
 func arrange(old []chunk, files []pypi.File) (inline []pypi.File, chunks []chunk) {
 	byName := make(map[string]int, len(files))
 	for i := range files {
 		byName[files[i].Filename] = i
 	}
 	placed := make([]bool, len(files))
-	slots := make([]chunk, 0, len(old)+1)
-	for _, s := range old {
+	last := chunk{}
+	index := uint32(0) // of the last chunk
+	for n, s := range old {
 		kept := chunk{index: s.index, generation: s.generation}
 		for _, f := range s.files {
 			if i, ok := byName[f.Filename]; ok && !placed[i] {
@@ -40,35 +42,32 @@ func arrange(old []chunk, files []pypi.File) (inline []pypi.File, chunks []chunk
 				kept.files = append(kept.files, files[i])
 			}
 		}
-		slots = append(slots, kept)
+		index = max(index, s.index)
+		switch {
+		case n == len(old)-1:
+			last = kept
+		case len(kept.files) > 0:
+			chunks = append(chunks, kept)
+		}
 	}
-	if len(slots) == 0 {
-		slots = append(slots, chunk{})
-	}
-	last := len(slots) - 1
 	size := 0
-	for i := range slots[last].files {
-		size += weight(&slots[last].files[i])
+	for i := range last.files {
+		size += weight(&last.files[i])
 	}
 	for i := range files {
 		if placed[i] {
 			continue
 		}
 		w := weight(&files[i])
-		if n := len(slots[last].files); n == filesPerChunk || n > 0 && size+w > bytesPerChunk {
-			slots = append(slots, chunk{index: slots[last].index + 1})
-			last, size = last+1, 0
+		if n := len(last.files); n == filesPerChunk || n > 0 && size+w > bytesPerChunk {
+			index++
+			chunks = append(chunks, chunk{index: index, files: last.files})
+			last, size = chunk{}, 0
 		}
-		slots[last].files = append(slots[last].files, files[i])
+		last.files = append(last.files, files[i])
 		size += w
 	}
-	inline = slots[0].files
-	for _, s := range slots[1:] {
-		if len(s.files) > 0 {
-			chunks = append(chunks, s)
-		}
-	}
-	return inline, chunks
+	return last.files, chunks
 }
 
 func weight(f *pypi.File) int {

@@ -35,7 +35,6 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
 	"github.com/dgraph-io/ristretto/v2/z"
-	"github.com/klauspost/compress/zstd"
 
 	"cheeseboard/storage/durable"
 )
@@ -89,8 +88,7 @@ type DB struct {
 	dir  string
 	db   *badger.DB
 	free func(string) (int64, error)
-	enc  *zstd.Encoder
-	dec  *zstd.Decoder
+	zip  *zip
 
 	// mu makes read-change-write steps one at a time: conflict detection costs
 	// memory and is off.
@@ -130,10 +128,7 @@ func Open(dir string, opts Options) (*DB, error) {
 	if d.db, err = openGuarded(badgerOptions(dir, log)); err != nil {
 		return nil, err
 	}
-	if d.enc, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(256<<10)); err != nil {
-		return nil, errors.Join(err, d.db.Close())
-	}
-	if d.dec, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxRecord)); err != nil {
+	if d.zip, err = newZip(); err != nil {
 		return nil, errors.Join(err, d.db.Close())
 	}
 	d.version.Store(d.db.MaxVersion())
@@ -146,8 +141,7 @@ func Open(dir string, opts Options) (*DB, error) {
 func (d *DB) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.dec.Close()
-	err := d.enc.Close()
+	err := d.zip.close()
 	if d.written {
 		if free, ferr := d.free(d.dir); ferr == nil && free < flushing {
 			return errors.Join(err, fmt.Errorf("close metadata: %w: %d MB free, %d MB are needed", ErrFull, free>>20, flushing>>20))

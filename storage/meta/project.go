@@ -11,11 +11,11 @@ import (
 	"cheeseboard/storage/pypi"
 )
 
-// A project's files lie in its head and in chunks. A chunk's key holds its
-// generation: a change writes new chunks beside the old ones, then the head
-// that names them, so that a reader or a cut between two transactions sees the
-// old page or the new one. A file stays in its chunk for as long as it is
-// listed, so that a new release rewrites the last chunk and nothing else.
+// A project's files lie in chunks, and the newest of them in its head. A chunk's
+// key holds its generation: a change writes new chunks beside the old ones, then
+// the head that names them, so that a reader or a cut between two transactions
+// sees the old page or the new one. A file stays in its chunk for as long as it
+// is listed, so that a new release rewrites the head and nothing else.
 
 const (
 	filesPerChunk = 64
@@ -55,14 +55,23 @@ func (d *DB) project(txn *badger.Txn, name pypi.Name) (*pypi.Project, error) {
 	if h == nil || err != nil {
 		return nil, err
 	}
+	slots, err := d.slots(txn, h, name)
+	if err != nil {
+		return nil, err
+	}
 	p := h.project
-	for _, c := range h.chunks {
-		if err := d.readChunk(txn, name, &c); err != nil {
-			return nil, err
-		}
-		p.Files = append(p.Files, c.files...)
+	p.Files = slots[0].files
+	if len(slots) > 1 {
+		p.Files = slices.Concat(files(slots)...)
 	}
 	return &p, nil
+}
+
+func files(slots []chunk) (list [][]pypi.File) {
+	for _, s := range slots {
+		list = append(list, s.files)
+	}
+	return list
 }
 
 // Info reads what is known of a project's page; false where there is none.
@@ -112,56 +121,6 @@ func (d *DB) NamesWith(prefix string, yield func(pypi.ListEntry) bool) error {
 		serial, _ := serialOf(value) // see above
 		return yield(pypi.ListEntry{Name: pypi.Name(key[2:]), Serial: serial}), nil
 	})
-}
-
-// PutProject replaces a project's page, also one whose records are damaged. It
-// drops the references of the project to blobs that the page does not name, and
-// returns the digests that nothing names any more: they are doomed (see Doomed).
-// A page that equals the stored one writes nothing. On nil the page is durable.
-func (d *DB) PutProject(p *pypi.Project) (doomed []pypi.Digest, err error) {
-	err = d.change(p.Name, growing, func(b *batch) error {
-		old, slots, oldRaw, lost, err := d.stored(b.txn, p.Name)
-		if err != nil {
-			return err
-		}
-		next := head{project: *p, generation: old.generation}
-		inline, chunks := arrange(slots, p.Files)
-		next.project.Files = inline
-		stale, err := d.writeChunks(b, p.Name, old, &next, chunks)
-		if err != nil {
-			return err
-		}
-		raw, err := d.packHead(&next)
-		if err != nil {
-			return err
-		}
-		listed, _, err := get(b.txn, nameKey(p.Name))
-		if err != nil {
-			return err
-		}
-		if serial, err := serialOf(listed); err != nil || serial != p.LastSerial || string(raw) != string(oldRaw) {
-			if err := b.set(headKey(p.Name), raw); err != nil {
-				return err
-			}
-			if err := b.touch(p.Name, p.LastSerial); err != nil {
-				return err
-			}
-			if err := b.mourn(p.Name, false); err != nil {
-				return err
-			}
-		}
-		for _, c := range append(stale, lost...) {
-			if err := b.delete(chunkKey(p.Name, c)); err != nil {
-				return err
-			}
-		}
-		doomed, err = b.dropRefs(p.Name, p.Files)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("store project %s: %w", p.Name, err)
-	}
-	return doomed, nil
 }
 
 // stored reads what the next version of a page builds on: its head, where its
@@ -282,6 +241,11 @@ func (b *batch) touch(name pypi.Name, serial int64) error {
 
 func (d *DB) packHead(h *head) ([]byte, error) {
 	var w writer
+	w.head(h)
+	return d.pack(&w)
+}
+
+func (w *writer) head(h *head) {
 	p := &h.project
 	w.uint(uint64(h.generation))
 	w.int(p.LastSerial)
@@ -295,11 +259,14 @@ func (d *DB) packHead(h *head) ([]byte, error) {
 		w.uint(uint64(c.index))
 		w.uint(uint64(c.generation))
 	}
-	w.uint(uint64(len(p.Files)))
-	for i := range p.Files {
-		w.file(&p.Files[i])
+	w.files(p.Files)
+}
+
+func (w *writer) files(files []pypi.File) {
+	w.uint(uint64(len(files)))
+	for i := range files {
+		w.file(&files[i])
 	}
-	return d.pack(&w)
 }
 
 // head reads the head of a page; nil where the project is not known.
@@ -332,10 +299,7 @@ func (d *DB) head(txn *badger.Txn, name pypi.Name) (*head, []byte, error) {
 
 func (d *DB) packChunk(files []pypi.File) ([]byte, error) {
 	var w writer
-	w.uint(uint64(len(files)))
-	for i := range files {
-		w.file(&files[i])
-	}
+	w.files(files)
 	return d.pack(&w)
 }
 

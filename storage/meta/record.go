@@ -47,27 +47,32 @@ func unseal(value []byte) ([]byte, error) {
 	return body[1:], nil
 }
 
-// A list of files is packed as: number of raw bytes, the raw bytes (digests,
-// which do not compress), and the rest under zstd.
+// A list of files is packed as: number of raw bytes, the raw bytes (digests, sizes
+// and times, which do not compress), and the rest under zstd, with a dictionary.
 
 const (
 	hasSHA256 = 1 << iota
-	hasOtherHashes
 	hasMetadata
 	hasMetadataSHA256
-	hasMetadataOther
-	hasGPGYes
-	hasGPGNo
-	isYanked
-	hasYankReason
 	hasSize
 	hasUploadTime
-	hasProvenance
 	hasRequiresPython
 	urlEndsWithFilename
+	urlHasDigest
+	hasProvenance
+	provenanceHasFilename
+	isYanked
+	hasYankReason
+	hasGPGYes
+	hasGPGNo
+	hasOtherHashes
+	hasMetadataOther
 )
 
-type writer struct{ raw, rest []byte }
+type writer struct {
+	raw, rest []byte
+	time      int64 // of the file before
+}
 
 func (w *writer) uint(v uint64) { w.rest = binary.AppendUvarint(w.rest, v) }
 func (w *writer) int(v int64)   { w.rest = binary.AppendVarint(w.rest, v) }
@@ -127,15 +132,17 @@ func (w *writer) file(f *pypi.File) {
 	set(hasUploadTime, !f.UploadTime.IsZero())
 	set(hasProvenance, f.Provenance != "")
 	set(hasRequiresPython, f.RequiresPython != "")
-	folder, short := strings.CutSuffix(f.URL, "/"+f.Filename)
-	set(urlEndsWithFilename, short)
+	place := splitURL(f.URL, f.Filename)
+	set(urlEndsWithFilename, place.short)
+	set(urlHasDigest, place.hashed)
+	provenance, short := strings.CutSuffix(f.Provenance, "/"+f.Filename+"/provenance")
+	set(provenanceHasFilename, short)
 
 	w.uint(flags)
 	w.text(f.Filename)
-	if short {
-		w.text(folder)
-	} else {
-		w.text(f.URL)
+	w.text(place.text)
+	if place.hashed {
+		w.raw = append(w.raw, place.digest[:]...)
 	}
 	if sha {
 		w.raw = append(w.raw, digest[:]...)
@@ -152,17 +159,60 @@ func (w *writer) file(f *pypi.File) {
 	for _, s := range []struct {
 		bit  uint64
 		text string
-	}{{hasYankReason, f.Yanked.Reason}, {hasProvenance, f.Provenance}, {hasRequiresPython, f.RequiresPython}} {
+	}{{hasYankReason, f.Yanked.Reason}, {hasProvenance, provenance}, {hasRequiresPython, f.RequiresPython}} {
 		if flags&s.bit != 0 {
 			w.text(s.text)
 		}
 	}
 	if flags&hasSize != 0 {
-		w.uint(uint64(f.Size))
+		w.raw = binary.AppendUvarint(w.raw, uint64(f.Size))
 	}
 	if flags&hasUploadTime != 0 {
-		w.int(f.UploadTime.UnixMicro())
+		at := f.UploadTime.UnixMicro()
+		w.raw = binary.AppendVarint(w.raw, at-w.time)
+		w.time = at
 	}
+}
+
+// place is a URL without what the file's name tells, and with the digest that
+// PyPI has in the paths of its files (a BLAKE2b) as bytes.
+type place struct {
+	text   string
+	short  bool // without /FILENAME at its end
+	hashed bool // without /XX/YY/60-DIGITS before that
+	digest pypi.Digest
+}
+
+// hashedPath is the length of /XX/YY/60-DIGITS.
+const hashedPath = 3 + 3 + 61
+
+func splitURL(address, filename string) (p place) {
+	p.text, p.short = strings.CutSuffix(address, "/"+filename)
+	n := len(p.text) - hashedPath
+	if !p.short || n < 0 {
+		return p
+	}
+	path := p.text[n:]
+	digest, err := pypi.ParseDigest(path[1:3] + path[4:6] + path[7:])
+	if err == nil && hashedPathOf(digest) == path {
+		p.text, p.digest, p.hashed = p.text[:n], digest, true
+	}
+	return p
+}
+
+func joinURL(p place, filename string) string {
+	if p.hashed {
+		p.text += hashedPathOf(p.digest)
+	}
+	if p.short {
+		p.text += "/" + filename
+	}
+	return p.text
+}
+
+func hashedPathOf(d pypi.Digest) string {
+	digits := d.String()
+	return "/" + digits[:2] + "/" + digits[2:4] + "/" + digits[4:]
 }
 
 // pack seals what w holds.
@@ -172,7 +222,7 @@ func (d *DB) pack(w *writer) ([]byte, error) {
 	}
 	payload := binary.AppendUvarint(nil, uint64(len(w.raw)))
 	payload = append(payload, w.raw...)
-	payload = d.enc.EncodeAll(w.rest, payload)
+	payload = d.zip.append(payload, w.rest)
 	if len(payload) > maxValue {
 		return nil, fmt.Errorf("pack record: %d bytes, at most %d fit", len(payload), maxValue)
 	}
@@ -181,6 +231,7 @@ func (d *DB) pack(w *writer) ([]byte, error) {
 
 type reader struct {
 	raw, rest []byte
+	time      int64 // of the file before
 	err       error
 }
 
@@ -193,7 +244,7 @@ func (d *DB) unpack(value []byte) (*reader, error) {
 	if k <= 0 || n > uint64(len(payload)-k) {
 		return nil, fmt.Errorf("%w: a record is cut short", ErrDamaged)
 	}
-	rest, err := d.dec.DecodeAll(payload[k+int(n):], nil)
+	rest, err := d.zip.open(payload[k+int(n):])
 	if err != nil {
 		return nil, fmt.Errorf("%w: unpack record: %w", ErrDamaged, err)
 	}
@@ -290,13 +341,26 @@ func (r *reader) hashes(sha pypi.Digest, has, others bool) pypi.Hashes {
 	return h
 }
 
+// number reads from the raw part, with binary.Uvarint or binary.Varint.
+func number[T uint64 | int64](r *reader, read func([]byte) (T, int)) T {
+	v, n := read(r.raw)
+	if n <= 0 {
+		r.fail()
+		return 0
+	}
+	r.raw = r.raw[n:]
+	return v
+}
+
 func (r *reader) file() pypi.File {
 	flags := r.uint()
 	is := func(bit uint64) bool { return flags&bit != 0 }
-	f := pypi.File{Size: pypi.SizeUnknown, Filename: r.text(), URL: r.text()}
-	if is(urlEndsWithFilename) {
-		f.URL += "/" + f.Filename
+	f := pypi.File{Size: pypi.SizeUnknown, Filename: r.text()}
+	p := place{text: r.text(), short: is(urlEndsWithFilename), hashed: is(urlHasDigest)}
+	if p.hashed {
+		p.digest = r.digest()
 	}
+	f.URL = joinURL(p, f.Filename)
 	var sha pypi.Digest
 	if is(hasSHA256) {
 		sha = r.digest()
@@ -321,11 +385,15 @@ func (r *reader) file() pypi.File {
 			*s.text = r.text()
 		}
 	}
+	if is(provenanceHasFilename) {
+		f.Provenance += "/" + f.Filename + "/provenance"
+	}
 	if is(hasSize) {
-		f.Size = int64(r.uint() & (1<<63 - 1))
+		f.Size = int64(number(r, binary.Uvarint) & (1<<63 - 1))
 	}
 	if is(hasUploadTime) {
-		f.UploadTime = time.UnixMicro(r.int()).UTC()
+		r.time += number(r, binary.Varint)
+		f.UploadTime = time.UnixMicro(r.time).UTC()
 	}
 	return f
 }

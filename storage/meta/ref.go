@@ -173,13 +173,18 @@ func (b *batch) dropRef(name pypi.Name, digest pypi.Digest) (doomed bool, err er
 	if err := b.delete(own); err != nil {
 		return false, err
 	}
-	// What the batch has not committed are changes of this project alone. So a
-	// reader's view will do, which need not sort the batch for each digest.
+	// The batch adds no references, so a reader's view holds all there are, and
+	// need not sort the batch for each digest. The batch may have dropped them.
 	others := false
 	txn := b.db.db.NewTransaction(false)
 	defer txn.Discard()
 	err = scan(txn, blobPrefix(digest), false, func(key, _ []byte) (bool, error) {
-		others = !bytes.Equal(key, own)
+		if !bytes.Equal(key, own) {
+			var err error
+			if others, err = b.db.has(b.txn, key); err != nil {
+				return false, err
+			}
+		}
 		return !others, nil
 	})
 	if err == nil && !others {

@@ -27,43 +27,60 @@ func (d *DB) State(name pypi.Name) ([]byte, error) {
 	if raw == nil || err != nil {
 		return nil, err
 	}
-	_, value, err := parseState(raw)
-	return value, err
+	_, packed, err := parseState(raw)
+	if err != nil || len(packed) == 0 {
+		return nil, err
+	}
+	value, err := d.zip.open(packed)
+	if err != nil {
+		return nil, fmt.Errorf("%w: unpack a state: %w", ErrDamaged, err)
+	}
+	return value, nil
 }
 
 // SetState replaces the note for a project and its marks: from then on it is in
 // the lists that are given, and in no other. A nil value removes the note.
 func (d *DB) SetState(name pypi.Name, value []byte, marks ...Mark) error {
-	record := appendState(nil, marks, value)
-	if len(record) > maxValue {
-		return fmt.Errorf("store the state of %q: %d bytes, at most %d fit", name, len(record), maxValue)
-	}
 	grows := growing
 	if value == nil && len(marks) == 0 {
 		grows = shrinking
 	}
-	return d.update(grows, func(b *batch) error {
-		if err := b.unmark(name, marks); err != nil {
+	err := d.update(grows, func(b *batch) error { return d.note(b, name, State{value, marks}) })
+	if err != nil {
+		return fmt.Errorf("store the state of %q: %w", name, err)
+	}
+	return nil
+}
+
+func (d *DB) note(b *batch, name pypi.Name, state State) error {
+	if err := b.unmark(name, state.Marks); err != nil {
+		return err
+	}
+	if state.Value == nil && len(state.Marks) == 0 {
+		return b.delete(stateKey(name))
+	}
+	var packed []byte
+	if len(state.Value) > 0 {
+		packed = d.zip.append(nil, state.Value)
+	}
+	record := appendState(nil, state.Marks, packed)
+	if len(record) > maxValue || len(state.Value) > maxRecord {
+		return fmt.Errorf("%d bytes, packed to %d: at most %d fit", len(state.Value), len(record), maxValue)
+	}
+	for _, m := range state.Marks {
+		at := seal(binary.AppendVarint(nil, m.At.Unix()))
+		old, _, err := get(b.txn, markKey(m.List, name))
+		if err != nil {
 			return err
 		}
-		if grows == shrinking {
-			return b.delete(stateKey(name))
+		if bytes.Equal(old, at) {
+			continue
 		}
-		for _, m := range marks {
-			at := seal(binary.AppendVarint(nil, m.At.Unix()))
-			old, _, err := get(b.txn, markKey(m.List, name))
-			if err != nil {
-				return err
-			}
-			if bytes.Equal(old, at) {
-				continue
-			}
-			if err := b.set(markKey(m.List, name), at); err != nil {
-				return err
-			}
+		if err := b.set(markKey(m.List, name), at); err != nil {
+			return err
 		}
-		return b.set(stateKey(name), seal(record))
-	})
+	}
+	return b.set(stateKey(name), seal(record))
 }
 
 // unmark takes a project out of the lists that its state names, but for those in
@@ -128,21 +145,21 @@ func (d *DB) Marked(list string, yield func(pypi.Name, time.Time) bool) error {
 }
 
 // A state's record is: uvarint number of lists, of each uvarint length and bytes;
-// then the note to the end.
+// then the note, packed.
 
-func appendState(b []byte, marks []Mark, value []byte) []byte {
+func appendState(b []byte, marks []Mark, packed []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(marks)))
 	for _, m := range marks {
 		b = binary.AppendUvarint(b, uint64(len(m.List)))
 		b = append(b, m.List...)
 	}
-	return append(b, value...)
+	return append(b, packed...)
 }
 
 var errState = fmt.Errorf("%w: a state cannot be read", ErrDamaged)
 
-// parseState gives nil for a note of no bytes.
-func parseState(raw []byte) (lists []string, value []byte, err error) {
+// parseState gives the note as it is packed.
+func parseState(raw []byte) (lists []string, packed []byte, err error) {
 	number, n := binary.Uvarint(raw)
 	if n <= 0 || number > uint64(len(raw)) {
 		return nil, nil, errState
@@ -155,9 +172,6 @@ func parseState(raw []byte) (lists []string, value []byte, err error) {
 		}
 		lists = append(lists, string(raw[n:n+int(length)]))
 		raw = raw[n+int(length):]
-	}
-	if len(raw) == 0 {
-		raw = nil
 	}
 	return lists, raw, nil
 }
