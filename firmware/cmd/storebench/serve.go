@@ -1,0 +1,196 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// upstream is an index that says of every page that it has not changed.
+type upstream struct {
+	listener net.Listener
+	server   *http.Server
+	done     chan struct{}
+}
+
+func startUpstream() (*upstream, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	u := &upstream{listener: l, done: make(chan struct{})}
+	u.server = &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("If-None-Match") != "" {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		http.NotFound(w, r)
+	})}
+	go func() {
+		defer close(u.done)
+		_ = u.server.Serve(l) // its error says that it was closed
+	}()
+	return u, nil
+}
+
+// address is that of its simple index, as the syncer writes it down.
+func (u *upstream) address() string { return "http://" + u.listener.Addr().String() + "/simple/" }
+
+func (u *upstream) close() error {
+	err := u.server.Close()
+	<-u.done
+	return err
+}
+
+const (
+	clients  = 8
+	requests = 4000
+)
+
+// serving starts cheeseboard itself over what was ingested: twice, first with
+// nothing in the kernel's memory.
+func (b *bench) serving(ctx context.Context) error {
+	for _, cold := range []bool{true, false} {
+		if cold {
+			if err := forget(b.data("all")); err != nil {
+				return err
+			}
+		}
+		s, err := b.serve(ctx)
+		if err != nil {
+			return err
+		}
+		state := "warm"
+		if cold {
+			state = "cold"
+			b.report.key("first_answer_ms", s.first)
+			b.report.key("root_list_ms", s.list)
+		} else {
+			b.report.key("first_answer_warm_ms", s.first)
+			b.report.key("serve_anon_mb", mega(s.anon))
+			b.report.key("serve_cgroup_mb", mega(s.peak))
+			b.report.key("stop_ms", s.stop)
+		}
+		b.report.row("serving in 64 MiB, "+state, "first answer after %.0f ms; %d pages to %d clients: p50 %.1f ms, p99 %.1f ms", s.first, requests, clients, s.pages.P50, s.pages.P99)
+		b.report.row("", "root list after %.0f ms; %s; stopped after %.0f ms", s.list, s.memory(), s.stop)
+	}
+	return nil
+}
+
+type served struct {
+	measured
+	first, list, stop float64 // milliseconds
+	pages             spread
+}
+
+// serve runs cheeseboard until it has answered its clients.
+func (b *bench) serve(ctx context.Context) (s served, err error) {
+	cell, command, err := b.confine.wrap("serve", serveLimit, []string{b.box, "serve", "--data", b.data("all"), "--listen", "127.0.0.1:0",
+		"--set", "upstream.url=" + b.upstream.address(), "--set", "storage.reserve=0", "--log-level", "error"})
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, cell.close()) }()
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.Stderr = os.Stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return s, err
+	}
+	begun := time.Now()
+	if err := cmd.Start(); err != nil {
+		return s, err
+	}
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		s.anon, s.resident = watch(cmd.Process.Pid, stop)
+	}()
+	asked := b.ask(ctx, &s, bufio.NewReader(out), begun)
+	close(stop)
+	<-stopped
+	s.peak, s.kills = cell.peak()
+	stopping := time.Now()
+	err = cmd.Process.Signal(syscall.SIGTERM)
+	err = errors.Join(asked, err, cmd.Wait())
+	s.stop = milliseconds(stopping)
+	if err != nil {
+		err = fmt.Errorf("cheeseboard serve: %w (killed for want of memory: %d times)", err, s.kills)
+	}
+	return s, err
+}
+
+// ask waits until cheeseboard says where it is, and asks for pages.
+func (b *bench) ask(ctx context.Context, s *served, says *bufio.Reader, begun time.Time) error {
+	index := ""
+	for index == "" {
+		line, err := says.ReadString('\n')
+		if err != nil {
+			return fmt.Errorf("wait for the address: %w", err)
+		}
+		_, index, _ = strings.Cut(strings.TrimSpace(line), "index: ")
+	}
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clients, DisableCompression: true}}
+	defer client.CloseIdleConnections()
+	if err := get(ctx, client, index+string(b.population.Name(b.projects/2))+"/"); err != nil {
+		return err
+	}
+	s.first = milliseconds(begun)
+	var mu sync.Mutex
+	var failed error
+	chance := rand.New(rand.NewPCG(seed, 3))
+	var names []string
+	for range requests {
+		names = append(names, string(b.population.Name(chance.IntN(b.projects))))
+	}
+	var running sync.WaitGroup
+	for c := range clients {
+		running.Go(func() {
+			own, err := reads(names[c*requests/clients:(c+1)*requests/clients], func(n string) error { return get(ctx, client, index+n+"/") })
+			mu.Lock()
+			defer mu.Unlock()
+			failed = errors.Join(failed, err)
+			s.pages.P50, s.pages.P99 = s.pages.P50+own.P50/clients, max(s.pages.P99, own.P99)
+		})
+	}
+	running.Wait()
+	if failed != nil {
+		return failed
+	}
+	at := time.Now()
+	err := get(ctx, client, index)
+	s.list = milliseconds(at)
+	return err
+}
+
+// get asks for a page as pip does.
+func get(ctx context.Context, client *http.Client, address string) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Accept", "application/vnd.pypi.simple.v1+json")
+	r.Header.Set("Accept-Encoding", "gzip")
+	resp, err := client.Do(r)
+	if err != nil {
+		return err
+	}
+	n, err := io.Copy(io.Discard, resp.Body)
+	err = errors.Join(err, resp.Body.Close())
+	if err == nil && (resp.StatusCode != http.StatusOK || n == 0) {
+		err = fmt.Errorf("%s: %s, %d bytes", address, resp.Status, n)
+	}
+	return err
+}
