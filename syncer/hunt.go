@@ -42,9 +42,9 @@ type hunt struct {
 	d      *download
 	main   *giver
 	parts  []*giver // who gave the bytes that are here, in order
-	rounds int       // how often the bytes were wrong
+	rounds int      // how often the bytes were wrong
 	liars  []*giver // whose bytes alone were wrong
-	mixed  bool      // bytes of several were wrong: now one alone
+	mixed  bool     // bytes of several were wrong: now one alone
 	last   *giver   // who gave the end of them
 }
 

@@ -155,7 +155,7 @@ func TestResume(t *testing.T) {
 			if err := os.Truncate(d.partPath(digest), 3999); err != nil {
 				t.Fatal(err)
 			}
-		}, 0},
+		}, 3000},
 		{"read-only since Finish was cut off", "boot-1", func(t *testing.T, d *Dir) {
 			if err := os.Chmod(d.partPath(digest), 0o444); err != nil {
 				t.Fatal(err)

@@ -4,31 +4,15 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 
 	"cheeseboard/storage/pypi"
 )
-
-// state is the file beside a partial. It is made durable only after the bytes
-// that it speaks of.
-type state struct {
-	Version   int    `json:"version"`
-	Size      int64  `json:"size"`      // as the index states it; -1 unknown
-	Synced    int64  `json:"synced"`    // bytes that were durable when this was written
-	Hash      []byte `json:"hash"`      // state of SHA-256 after Synced bytes
-	Validator string `json:"validator"` // strong ETag of the upstream, for If-Range
-	BootID    string `json:"boot"`      // boot in which this was written
-	Note      []byte `json:"note"`      // the owner's
-}
-
-const stateVersion = 1
 
 // Partial is a blob that is still arriving. Its methods are for one goroutine at
 // a time; others read along through a file of their own (Follow).
@@ -38,8 +22,9 @@ type Partial struct {
 	state  state
 	file   *os.File
 	hash   hash.Hash
-	offset int64 // bytes in file and in hash
-	failed error // what the file holds beyond state.Synced is not to be trusted
+	block  hash.Hash32 // of the bytes since state.Synced
+	offset int64       // bytes in file and in hash
+	failed error       // what the file holds beyond state.Synced is not to be trusted
 
 	claimed bool // this is the one writer of the digest
 }
@@ -52,13 +37,13 @@ func (d *Dir) Begin(digest pypi.Digest, size int64, note []byte) (_ *Partial, er
 	if err := d.claim(digest); err != nil {
 		return nil, fmt.Errorf("begin blob %s: %w", digest, err)
 	}
-	p := &Partial{dir: d, digest: digest, hash: sha256.New(), claimed: true}
+	p := &Partial{dir: d, digest: digest, hash: sha256.New(), block: newBlockSum(), claimed: true}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("begin blob %s: %w", digest, err), p.release())
 		}
 	}()
-	p.state = state{Version: stateVersion, Size: size, Note: note}
+	p.state = state{Version: stateVersion, Digest: digest.String(), Size: size, Note: note}
 	_, serr := os.Stat(d.statePath(digest))
 	if p.file, err = d.openPart(digest); err != nil {
 		return nil, err
@@ -92,101 +77,9 @@ func (d *Dir) claim(digest pypi.Digest) error {
 	return nil
 }
 
-func (d *Dir) openPart(digest pypi.Digest) (*os.File, error) {
-	path := d.partPath(digest)
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
-	if errors.Is(err, fs.ErrPermission) {
-		// Finish had made it read-only when it was cut off.
-		if err := os.Chmod(path, 0o644); err != nil {
-			return nil, err
-		}
-		f, err = os.OpenFile(path, os.O_RDWR, 0o644)
-	}
-	return f, err
-}
-
-// resume takes up what an earlier run left. An error means: start from zero.
-func (p *Partial) resume() error {
-	info, err := p.file.Stat()
-	if err != nil {
-		return err
-	}
-	raw, err := os.ReadFile(p.dir.statePath(p.digest))
-	if errors.Is(err, fs.ErrNotExist) {
-		if info.Size() == 0 {
-			return nil
-		}
-		return errors.New("its state file is missing")
-	}
-	if err != nil {
-		return err
-	}
-	var old state
-	if err := json.Unmarshal(raw, &old); err != nil {
-		return fmt.Errorf("read its state: %w", err)
-	}
-	if old.Version != stateVersion {
-		return fmt.Errorf("its state has version %d, not %d", old.Version, stateVersion)
-	}
-	if old.Synced < 0 || info.Size() < old.Synced {
-		return fmt.Errorf("%d bytes are left of %d", info.Size(), old.Synced)
-	}
-	if old.Synced > 0 {
-		um, ok := p.hash.(encoding.BinaryUnmarshaler)
-		if !ok {
-			return errors.New("this build cannot take up a hash state")
-		}
-		if err := um.UnmarshalBinary(old.Hash); err != nil {
-			return fmt.Errorf("take up its hash state: %w", err)
-		}
-	}
-	// Bytes behind the synced ones are whole if only the program ended: the
-	// kernel has them. After another boot they may be anything, and those that
-	// were synced are what the disk made of them: cheap cards lie.
-	if old.BootID == "" || old.BootID != p.dir.bootID {
-		if err := p.recheck(old); err != nil {
-			return err
-		}
-		info, err = p.file.Stat()
-		if err != nil {
-			return err
-		}
-	}
-	p.offset, p.state.Synced, p.state.Hash, p.state.Validator = old.Synced, old.Synced, old.Hash, old.Validator
-	n, err := io.Copy(p.hash, io.NewSectionReader(p.file, p.offset, info.Size()-p.offset))
-	p.offset += n
-	if err == nil && p.state.Size >= 0 && p.offset > p.state.Size {
-		return fmt.Errorf("it has %d bytes, the index now states %d", p.offset, p.state.Size)
-	}
-	return err
-}
-
-// recheck reads the synced bytes and compares them with the hash that the state
-// has of them. The rest is cut off.
-func (p *Partial) recheck(old state) error {
-	if err := p.file.Truncate(old.Synced); err != nil {
-		return err
-	}
-	h := sha256.New()
-	if _, err := io.Copy(h, io.NewSectionReader(p.file, 0, old.Synced)); err != nil {
-		return fmt.Errorf("read its bytes: %w", err)
-	}
-	if !bytes.Equal(h.Sum(nil), p.hash.Sum(nil)) {
-		return fmt.Errorf("its first %d bytes are not those that were written", old.Synced)
-	}
-	return nil
-}
-
-func (p *Partial) truncate() error {
-	p.hash.Reset()
-	p.offset, p.failed = 0, nil
-	p.state.Synced, p.state.Hash, p.state.Validator = 0, nil, ""
-	return p.file.Truncate(0)
-}
-
 // writeState leaves a state alone that says the same already.
 func (p *Partial) writeState(durably bool) error {
-	raw, err := json.Marshal(p.state)
+	raw, err := p.state.encode()
 	if err != nil {
 		return err
 	}
@@ -228,6 +121,7 @@ func (p *Partial) Write(b []byte) (int, error) {
 	}
 	n, err := p.file.WriteAt(b, p.offset)
 	p.hash.Write(b[:n]) // never fails, as hash.Hash says
+	p.block.Write(b[:n])
 	p.offset += int64(n)
 	if err != nil {
 		// n bytes are in both; a torn remainder must not be taken for bytes.
@@ -261,11 +155,12 @@ func (p *Partial) Sync() error {
 		return fmt.Errorf("sync blob %s: %w", p.digest, err)
 	}
 	old := p.state
-	p.state.Synced, p.state.Hash = p.offset, h
+	p.state.push(checkpoint{Synced: p.offset, Hash: h, From: old.Synced, Block: p.block.Sum32()})
 	if err := p.writeState(true); err != nil {
 		p.state = old // so that the next Sync tries again
 		return fmt.Errorf("sync blob %s: %w", p.digest, err)
 	}
+	p.block.Reset()
 	return nil
 }
 
@@ -286,8 +181,7 @@ func (p *Partial) Reset() error {
 		return fmt.Errorf("reset blob %s: %w", p.digest, fs.ErrClosed)
 	}
 	// The state first: it must not speak of other bytes than the file will hold.
-	p.hash.Reset()
-	p.state.Synced, p.state.Hash, p.state.Validator = 0, nil, ""
+	p.empty()
 	if err := p.writeState(true); err != nil {
 		p.failed = err
 		return fmt.Errorf("reset blob %s: %w", p.digest, err)
@@ -308,7 +202,9 @@ func (p *Partial) Follow() (*os.File, error) { return os.Open(p.dir.partPath(p.d
 // blob is durable, and its state file waits for Settle; until then, or until
 // Close, the digest stays this writer's, and nothing removes the blob. A
 // *MismatchError means that the bytes were wrong; they lie in the quarantine, the
-// partial is closed, and the next Begin starts from zero. After other errors
+// partial is closed, and the next Begin starts from zero. A *DamageError means that
+// the disk lost bytes of an earlier boot, and that the download starts from zero.
+// After other errors
 // Finish may be called again, and Close keeps what is here.
 func (p *Partial) Finish() (int64, error) {
 	if p.file == nil {
@@ -327,6 +223,9 @@ func (p *Partial) Finish() (int64, error) {
 			p.dir.disk.Remove(p.dir.statePath(p.digest)),
 			p.release(),
 			p.dir.tidy())
+	}
+	if err := p.readBack(); err != nil {
+		return 0, fmt.Errorf("finish blob %s: %w", p.digest, err)
 	}
 	if err := p.publish(); err != nil {
 		return 0, fmt.Errorf("finish blob %s: %w", p.digest, err)

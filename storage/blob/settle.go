@@ -1,7 +1,6 @@
 package blob
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -155,15 +154,8 @@ func (d *Dir) Forget(digest pypi.Digest) error {
 }
 
 func (d *Dir) note(digest pypi.Digest) ([]byte, error) {
-	raw, err := os.ReadFile(d.statePath(digest))
-	if err != nil {
-		return nil, err
-	}
-	var s state
-	if err := json.Unmarshal(raw, &s); err != nil {
-		return nil, err
-	}
-	return s.Note, nil
+	s, err := d.readState(digest)
+	return s.Note, err
 }
 
 // Have is the number of bytes of a partial that are on disk; 0 where there is none.
@@ -200,11 +192,8 @@ func (d *Dir) Waiting() ([]Waiting, error) {
 			continue // finished meanwhile
 		}
 		w := Waiting{Digest: digest, Have: info.Size(), Size: pypi.SizeUnknown}
-		if raw, err := os.ReadFile(d.statePath(digest)); err == nil {
-			var s state
-			if json.Unmarshal(raw, &s) == nil {
-				w.Size = s.Size
-			}
+		if s, err := d.readState(digest); err == nil {
+			w.Size = s.Size
 		}
 		list = append(list, w)
 	}
