@@ -5,6 +5,7 @@
 //
 // The parts stand in folders of their own: simple (PEP 503, 691), files
 // (distributions and PEP 658 metadata), feed (what changed, for other mirrors),
+// legacy (PyPI's older JSON API, for them too),
 // webui (the page), reply (short answers).
 package httpd
 
@@ -20,6 +21,7 @@ import (
 
 	"cheeseboard/httpd/feed"
 	"cheeseboard/httpd/files"
+	"cheeseboard/httpd/legacy"
 	"cheeseboard/httpd/reply"
 	"cheeseboard/httpd/simple"
 	"cheeseboard/httpd/webui"
@@ -36,6 +38,9 @@ type Deps struct {
 	Feed feed.Journal
 	// Search finds projects by parts of their names; nil offers no search.
 	Search webui.Searcher
+	// Legacy knows what is here, for mirrors that ask for it by PyPI's older JSON
+	// API (/pypi/NAME/json); nil offers none.
+	Legacy legacy.Index
 	// Health gives an HTTP status and a value that encodes to JSON; nil is
 	// always healthy. It is called for each request to /healthz and must be
 	// quick and safe for concurrent use.
@@ -82,11 +87,16 @@ func New(d Deps) *Handler {
 	}
 	h.mux.Handle("/simple", h.Simple) // it redirects
 	h.mux.Handle(simple.Path, h.Simple)
-	h.mux.Handle(files.Path, files.New(d.Source, d.Log))
+	source := files.New(d.Source, d.Log)
+	h.mux.Handle(files.Path, source)
+	h.mux.Handle(files.MirrorPath, source)
 	if d.Feed != nil {
 		f := feed.New(d.Feed, d.Log)
 		h.mux.Handle(feed.Path, f)
 		h.mux.Handle(feed.Path+"/{$}", f)
+	}
+	if d.Legacy != nil {
+		h.mux.Handle(legacy.Path, legacy.New(d.Legacy, d.Log))
 	}
 	if d.Search != nil {
 		h.mux.Handle(webui.SearchPath, webui.NewSearch(d.Name, d.Search, d.Log))

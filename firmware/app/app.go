@@ -95,7 +95,7 @@ func build(c config.Config, log *slog.Logger, store *storage.Store, options sync
 	a.names = store.Search()
 	a.front = httpd.New(httpd.Deps{
 		Search: a.search,
-		Index:  frontIndex{a.Engine, store, changes}, Feed: changes, Source: frontFiles{a.Engine},
+		Index:  frontIndex{a.Engine, store, changes}, Feed: changes, Legacy: frontLegacy{store}, Source: frontFiles{a.Engine},
 		Health: a.healthz, Name: c.Serve.Name, Log: log, Scratch: store.Scratch,
 	})
 	return a, nil

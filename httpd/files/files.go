@@ -24,6 +24,10 @@ import (
 // Path is where the handler has to stand: it reads the URL's path behind it.
 const Path = "/files/"
 
+// MirrorPath is another place for the same: the standard mirror client takes only
+// files whose paths begin so, as PyPI's do.
+const MirrorPath = "/packages/"
+
 // metadataSuffix makes the URL of a file's core metadata from the file's (PEP 658).
 const metadataSuffix = ".metadata"
 
@@ -88,7 +92,7 @@ func Href(name pypi.Name, f *pypi.File) string {
 	return "../.." + Path + string(name) + "/" + d.String() + "/" + url.PathEscape(f.Filename)
 }
 
-// Handler serves everything under Path.
+// Handler serves everything under Path and MirrorPath.
 type Handler struct {
 	source Source
 	log    *slog.Logger
@@ -103,9 +107,12 @@ func New(source Source, log *slog.Logger) *Handler {
 }
 
 // parse reads a path. It is strict: there is one URL for a file, the one that
-// Href gives.
+// Href gives, and one more for mirrors.
 func parse(path string) (Ref, bool) {
 	rest, ok := strings.CutPrefix(path, Path)
+	if !ok {
+		rest, ok = strings.CutPrefix(path, MirrorPath)
+	}
 	if !ok {
 		return Ref{}, false
 	}
