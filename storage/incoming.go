@@ -18,7 +18,9 @@ type Incoming struct {
 	*blob.Partial
 	store    *Store
 	ref      Ref
-	finished bool // it has its name, and waits to be recorded
+	finished bool  // it has its name, and waits to be recorded
+	promised int64 // bytes for which room is kept
+	coming   int64 // bytes that count for the quota until it is recorded
 }
 
 // Begin opens the way in for a file, new or where it stopped. size is what the
@@ -70,43 +72,44 @@ func (s *Store) held(ref Ref) error {
 }
 
 func (s *Store) begin(ref Ref, size int64) (*Incoming, error) {
-	if err := s.room(max(size-s.blobs.Have(ref.Digest), 0)); err != nil {
-		return nil, err
-	}
 	note, err := json.Marshal(ref)
 	if err != nil {
 		return nil, err
 	}
-	p, err := s.blobs.Begin(ref.Digest, size, note)
-	if err != nil {
+	in := &Incoming{store: s, ref: ref}
+	if in.promised, err = s.promise(ref, size, s.blobs.Have(ref.Digest)); err != nil {
 		return nil, err
 	}
-	return &Incoming{Partial: p, store: s, ref: ref}, nil
+	in.coming = comingOf(ref, size)
+	if in.Partial, err = s.blobs.Begin(ref.Digest, size, note); err != nil {
+		in.settleAccounts()
+		return nil, err
+	}
+	return in, nil
 }
 
-// floor is the free space in bytes that files leave: the reserve, or what the
-// metadata need if that is more.
-func (s *Store) floor() int64 { return max(s.reserve, s.meta.Need()) }
+// settleAccounts gives up the room that is kept.
+func (in *Incoming) settleAccounts() {
+	in.store.promises.add(-in.promised)
+	in.store.cached.left(in.coming)
+	in.promised, in.coming = 0, 0
+}
 
-// room refuses what would eat into the reserve.
-func (s *Store) room(n int64) error {
-	free, err := s.free(s.dir)
-	if err != nil {
-		return err
-	}
-	if floor := s.floor(); free-n < floor {
-		return fmt.Errorf("%w: %d MB are free, %d MB must stay free (storage.reserve), and this needs %d MB; make room, or narrow the selection", ErrFull, free>>20, floor>>20, (n+1<<20-1)>>20)
-	}
-	return nil
+// wrote takes bytes that have arrived off the room that is kept for them.
+func (in *Incoming) wrote(n int) {
+	n64 := min(int64(n), in.promised)
+	in.store.promises.add(-n64)
+	in.promised -= n64
 }
 
 // Write appends bytes as they arrive. ErrFull when the disk has no space left
 // or the reserve is reached.
 func (in *Incoming) Write(b []byte) (int, error) {
-	if err := in.store.room(int64(len(b))); err != nil {
+	if err := in.store.room(int64(len(b)), in.promised); err != nil {
 		return 0, err
 	}
 	n, err := in.Partial.Write(b)
+	in.wrote(n)
 	return n, full(err)
 }
 
@@ -117,7 +120,10 @@ func (in *Incoming) Sync() error { return full(in.Partial.Sync()) }
 func (in *Incoming) Reset() error { return full(in.Partial.Reset()) }
 
 // Close keeps what has arrived for the next Begin and makes it durable.
-func (in *Incoming) Close() error { return full(in.Partial.Close()) }
+func (in *Incoming) Close() error {
+	in.settleAccounts()
+	return full(in.Partial.Close())
+}
 
 // Commit verifies the bytes and makes them part of the store. On nil the file is
 // durable, has the digest that its page states, and is served. A *MismatchError
@@ -128,6 +134,10 @@ func (in *Incoming) Close() error { return full(in.Partial.Close()) }
 func (in *Incoming) Commit() error {
 	if !in.finished {
 		size, err := in.Finish()
+		var bad *MismatchError
+		if errors.As(err, &bad) {
+			in.settleAccounts()
+		}
 		if err != nil {
 			return full(err)
 		}
@@ -138,8 +148,10 @@ func (in *Incoming) Commit() error {
 	case err != nil:
 		return err
 	case named:
+		in.settleAccounts()
 		return in.Settle()
 	}
+	in.settleAccounts()
 	return in.store.unnamed(in.ref, in.Withdraw, in.Settle)
 }
 
@@ -148,14 +160,20 @@ func (in *Incoming) Commit() error {
 func (s *Store) addRef(ref Ref) (named bool, err error) {
 	// COMMIT POINT: when AddRef returns, the file is part of the store. Before
 	// it, the blob's state file makes recovery come back here.
-	named, err = s.meta.AddRef(ref, func() error {
-		size, err := s.blobs.Size(ref.Digest)
-		if err == nil && size != ref.Size {
-			err = fmt.Errorf("blob %s has %d bytes, not %d", ref.Digest, size, ref.Size)
-		}
-		return err
+	err = s.relieved(func() error {
+		named, err = s.meta.AddRef(ref, func() error {
+			size, err := s.blobs.Size(ref.Digest)
+			if err == nil && size != ref.Size {
+				err = fmt.Errorf("blob %s has %d bytes, not %d", ref.Digest, size, ref.Size)
+			}
+			return err
+		})
+		return full(err)
 	})
-	return named, full(err)
+	if named {
+		s.recount(ref.Digest)
+	}
+	return named, err
 }
 
 // record is what Commit does after the bytes are whole, for blobs that nobody

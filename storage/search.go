@@ -14,7 +14,7 @@ const scratchRoom = 32 << 20
 // Scratch makes an empty file without a name in the data folder, for what can be
 // made again, such as a prepared list. ErrFull where the reserve is near.
 func (s *Store) Scratch() (*os.File, error) {
-	if err := s.room(scratchRoom); err != nil {
+	if err := s.enough(scratchRoom); err != nil {
 		return nil, err
 	}
 	f, err := durable.Scratch(s.dir)

@@ -20,6 +20,7 @@ import (
 
 	"cheeseboard/storage/blob"
 	"cheeseboard/storage/durable"
+	"cheeseboard/storage/evict"
 	"cheeseboard/storage/meta"
 	"cheeseboard/storage/pypi"
 )
@@ -76,6 +77,7 @@ type Waiting = blob.Waiting
 // Options are the settings of a Store; the zero value is the default of each.
 type Options struct {
 	Reserve   int64 // bytes that stay free; 0: DefaultReserve, negative: none
+	Cache     int64 // bytes of what is only cached; 0: all but the reserve
 	SyncEvery int64 // bytes of a partial between two syncs; 0: see blob
 	Log       *slog.Logger
 	Disk      *durable.Disk // for tests
@@ -93,6 +95,10 @@ type Store struct {
 	unlock  func() error
 	meta    *meta.DB
 	blobs   *blob.Dir
+	disk    *durable.Disk
+
+	cached   cached
+	promises promised
 }
 
 // Open opens a data folder, makes it where it is missing, and finishes what a
@@ -116,6 +122,8 @@ func Open(dir string, opts Options) (_ *Store, err error) {
 	if disk == nil {
 		disk = &durable.Disk{}
 	}
+	s.disk = disk
+	s.cached = cached{quota: opts.Cache, begun: time.Now(), reading: make(map[evict.Key]int)}
 	if err := disk.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("open data folder: %w", full(err))
 	}
@@ -266,6 +274,11 @@ func (s *Store) Rebuilt() (bool, error) { return s.rebuilt() }
 // out: nothing is lost, but this process cannot open the folder again.
 func (s *Store) Close() error {
 	var errs []error
+	if s.meta != nil && s.blobs != nil {
+		if err := errors.Join(s.keepUses(), s.buryRemoved()); err != nil {
+			s.log.Debug("what the next start does again was not written down", "reason", err)
+		}
+	}
 	if s.meta != nil {
 		errs = append(errs, s.meta.Close())
 	}
@@ -312,9 +325,13 @@ func (s *Store) Generations(yield func(pypi.Name, uint64) bool) error {
 // dropped and their bytes removed: whoever calls it has decided that the page is
 // to be believed. On nil the page is durable.
 func (s *Store) PutProject(p *pypi.Project) error {
-	doomed, err := s.meta.PutProject(p)
-	if err != nil {
+	var doomed []pypi.Digest
+	err := s.relieved(func() (err error) {
+		doomed, err = s.meta.PutProject(p)
 		return full(err)
+	})
+	if err != nil {
+		return err
 	}
 	return s.bury(doomed)
 }
@@ -352,14 +369,11 @@ func (s *Store) bury(doomed []pypi.Digest) error {
 			errs = append(errs, fmt.Errorf("remove blob %s: %w", digest, err))
 		}
 	}
+	s.recount(doomed...)
 	if err := s.blobs.SyncRemoved(doomed...); err != nil {
 		return errors.Join(append(errs, err)...)
 	}
-	gone := func(digest pypi.Digest) bool {
-		_, err := s.blobs.Size(digest)
-		return errors.Is(err, ErrNotFound)
-	}
-	return full(errors.Join(append(errs, s.meta.Buried(doomed, gone))...))
+	return full(errors.Join(append(errs, s.meta.Buried(doomed, s.gone))...))
 }
 
 // Held lists what is here of a project, by digest.

@@ -186,15 +186,9 @@ const (
 // tidy removes from the quarantine what is too much, the oldest first: an
 // upstream that lies must not fill the disk.
 func (d *Dir) tidy() error {
-	entries, err := os.ReadDir(d.quarantine)
+	infos, err := d.aside()
 	if err != nil {
-		return fmt.Errorf("list quarantine: %w", err)
-	}
-	var infos []fs.FileInfo
-	for _, e := range entries {
-		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
-			infos = append(infos, info)
-		}
+		return err
 	}
 	slices.SortFunc(infos, func(a, b fs.FileInfo) int { return b.ModTime().Compare(a.ModTime()) })
 	var size int64

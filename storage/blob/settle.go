@@ -118,8 +118,8 @@ func (d *Dir) expired(part fs.DirEntry, expire time.Time) bool {
 	if err != nil {
 		return true
 	}
-	if written := info.ModTime(); written.After(plausible) {
-		return written.Before(expire)
+	if w := (Waiting{Written: info.ModTime()}); w.Written.After(plausible) {
+		return w.Expired(expire)
 	}
 	// What cannot be stamped is asked again at the next start.
 	_ = os.Chtimes(filepath.Join(d.partials, part.Name()), time.Time{}, time.Now())
@@ -169,9 +169,17 @@ func (d *Dir) Have(digest pypi.Digest) int64 {
 
 // Waiting is one partial on disk, for people.
 type Waiting struct {
-	Digest pypi.Digest
-	Have   int64 // bytes that are here
-	Size   int64 // bytes in all; pypi.SizeUnknown
+	Digest  pypi.Digest
+	Have    int64     // bytes that are here
+	Size    int64     // bytes in all; pypi.SizeUnknown
+	Written time.Time // when bytes came last, by the clock of then
+	Open    bool      // somebody is writing it
+}
+
+// Expired tells whether nobody has touched a partial since a time. One that was
+// written while the clock of the board stood at some year long past has not.
+func (w Waiting) Expired(since time.Time) bool {
+	return w.Written.After(plausible) && w.Written.Before(since)
 }
 
 // Waiting lists the partials that a later Begin will go on with.
@@ -191,7 +199,10 @@ func (d *Dir) Waiting() ([]Waiting, error) {
 		if err != nil {
 			continue // finished meanwhile
 		}
-		w := Waiting{Digest: digest, Have: info.Size(), Size: pypi.SizeUnknown}
+		w := Waiting{Digest: digest, Have: info.Size(), Size: pypi.SizeUnknown, Written: info.ModTime()}
+		d.mu.Lock()
+		w.Open = d.open[digest]
+		d.mu.Unlock()
 		if s, err := d.readState(digest); err == nil {
 			w.Size = s.Size
 		}
