@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -343,6 +344,10 @@ func (s *Store) PutProjects(updates []Update) (errs []error) {
 	doomed, errs := s.meta.PutProjects(updates)
 	for i := range errs {
 		errs[i] = full(errs[i])
+	}
+	if slices.ContainsFunc(errs, func(err error) bool { return errors.Is(err, ErrFull) }) && s.relieve() == nil {
+		again, later := s.meta.PutProjects(updates) // what is stored already costs no write
+		doomed, errs = append(doomed, again...), later
 	}
 	if err := s.bury(doomed); err != nil {
 		// The pages are durable. What is left over is removed at the next start.

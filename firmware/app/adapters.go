@@ -189,8 +189,12 @@ func (x frontIndex) Names(ctx context.Context) (simple.Names, error) {
 	}, err
 }
 
-// frontFiles gives out files from the engine.
-type frontFiles struct{ engine *syncer.Engine }
+// frontFiles gives out files from the engine. The store keeps a file that is being
+// given out, and counts its uses.
+type frontFiles struct {
+	engine *syncer.Engine
+	store  *storage.Store
+}
 
 func (x frontFiles) Open(ctx context.Context, ref files.Ref) (*files.Content, error) {
 	c, err := x.engine.File(ctx, ref.Name, ref.Digest, ref.Filename, ref.Metadata)
@@ -201,7 +205,12 @@ func (x frontFiles) Open(ctx context.Context, ref files.Ref) (*files.Content, er
 	if err != nil {
 		return nil, err
 	}
-	return &files.Content{Reader: c.Reader, Close: c.Close, Size: c.Size, Digest: c.Digest}, nil
+	release := x.store.Hold(c.Digest)
+	return &files.Content{
+		Reader: c.Reader, Size: c.Size, Digest: c.Digest,
+		Used:  func() { x.store.Used(c.Digest) },
+		Close: func() error { release(); return c.Close() },
+	}, nil
 }
 
 // search finds projects for the page.

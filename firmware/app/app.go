@@ -52,7 +52,7 @@ func Open(c config.Config, log *slog.Logger) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := storage.Open(c.Data, storage.Options{Reserve: noneIfZero(int64(c.Storage.Reserve)), Log: log})
+	store, err := storage.Open(c.Data, storage.Options{Reserve: noneIfZero(int64(c.Storage.Reserve)), Cache: int64(c.Storage.Cache), Log: log})
 	if err != nil {
 		return nil, explain(err)
 	}
@@ -95,7 +95,7 @@ func build(c config.Config, log *slog.Logger, store *storage.Store, options sync
 	a.names = store.Search()
 	a.front = httpd.New(httpd.Deps{
 		Search: a.search,
-		Index:  frontIndex{a.Engine, store, changes}, Feed: changes, Legacy: frontLegacy{store}, Source: frontFiles{a.Engine},
+		Index:  frontIndex{a.Engine, store, changes}, Feed: changes, Legacy: frontLegacy{store}, Source: frontFiles{a.Engine, store},
 		Health: a.healthz, Name: c.Serve.Name, Log: log, Scratch: store.Scratch,
 	})
 	return a, nil

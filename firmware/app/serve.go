@@ -50,6 +50,7 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 	running.Go(func() { serveControl(control, socket, a.log) })
 	running.Go(func() { runErr = a.Engine.Run(ctx) })
 	running.Go(func() { a.record.run(ctx) })
+	running.Go(func() { a.Store.Tend(ctx) })
 	running.Go(func() {
 		if err := a.names.Prepare(); err != nil {
 			a.log.Warn("the search could not be prepared; it is when somebody searches", "reason", err)

@@ -16,16 +16,17 @@ import (
 
 // Status is what `cheeseboard status --json` prints.
 type Status struct {
-	Version  string         `json:"version"`
-	Serving  bool           `json:"serving"` // a box answers; false: read from the data folder
-	Started  time.Time      `json:"started,omitzero"`
-	Data     string         `json:"data"`
-	Settings string         `json:"settings"` // fingerprint of those that a sync goes by
-	Health   health.Verdict `json:"health"`
-	Store    storage.Totals `json:"store"`
-	Partials []Partial      `json:"partials"` // downloads that will go on
-	Sync     syncer.Status  `json:"sync"`
-	Record   []link.Event   `json:"record"` // what became of the line lately, the newest last
+	Version  string               `json:"version"`
+	Serving  bool                 `json:"serving"` // a box answers; false: read from the data folder
+	Started  time.Time            `json:"started,omitzero"`
+	Data     string               `json:"data"`
+	Settings string               `json:"settings"` // fingerprint of those that a sync goes by
+	Health   health.Verdict       `json:"health"`
+	Store    storage.Totals       `json:"store"`
+	Cache    storage.CachedTotals `json:"cache"`
+	Partials []Partial            `json:"partials"` // downloads that will go on
+	Sync     syncer.Status        `json:"sync"`
+	Record   []link.Event         `json:"record"` // what became of the line lately, the newest last
 }
 
 // fingerprint tells settings apart by which a sync would do other things.
@@ -53,6 +54,9 @@ func (a *App) Status() (Status, error) {
 	s := Status{Version: Version, Data: a.Store.Dir(), Settings: fingerprint(a.config), Health: a.Health.Verdict(), Partials: []Partial{}}
 	var err error
 	if s.Store, err = a.Store.Totals(); err != nil {
+		return s, err
+	}
+	if s.Cache, err = a.Store.Cached(); err != nil {
 		return s, err
 	}
 	waiting, err := a.Store.Waiting()

@@ -75,6 +75,7 @@ type Sync struct {
 // Storage is the [storage] table.
 type Storage struct {
 	Reserve Size
+	Cache   Size // 0: all but the reserve
 }
 
 // Log is the [log] table.

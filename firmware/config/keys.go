@@ -172,6 +172,9 @@ func storageKeys(c *Storage) []key {
 		{"storage.reserve",
 			"Free space on the disk that is never used.",
 			`"1GiB"`, size(&c.Reserve, 0, 1000*terabyte)},
+		{"storage.cache",
+			"Bytes of files that may be kept because clients asked for them, beside what sync.projects holds. When there are more, those that are worth least go. 0: all but the reserve.",
+			`"20GB"`, size(&c.Cache, 0, 1000*terabyte)},
 	}
 }
 

@@ -87,6 +87,12 @@ removal-guard = 0.1
 # Default: "256MB". Example: "1GiB"
 reserve = "256MB"
 
+# Bytes of files that may be kept because clients asked for them, beside what
+# sync.projects holds. When there are more, those that are worth least go. 0:
+# all but the reserve.
+# Default: "0B". Example: "20GB"
+cache = "0B"
+
 # What is written to standard error.
 [log]
 `

@@ -65,6 +65,10 @@ type Content struct {
 	Reader io.ReadSeeker
 	// Close gives up the bytes; nil where there is nothing to do.
 	Close func() error
+	// Used is called for each answer that begins with the first byte, for whoever
+	// counts uses; nil: nobody does. The rest of a file that was broken off, or a
+	// look without bytes, is no use of its own.
+	Used func()
 	// Size is the length in bytes.
 	Size int64
 	// Digest is that of these bytes. It is their entity tag.
@@ -162,7 +166,16 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, r, ref, err)
 		return
 	}
+	if content.Used != nil && begins(r) {
+		content.Used()
+	}
 	h.serve(w, r, ref, content)
+}
+
+// begins tells whether a request is for the first byte of a file and what follows.
+func begins(r *http.Request) bool {
+	from, _, ranged := strings.Cut(r.Header.Get("Range"), "-")
+	return r.Method == http.MethodGet && r.Header.Get("If-None-Match") == "" && (!ranged || strings.EqualFold(from, "bytes=0"))
 }
 
 // check is the last look before bytes leave: the digest of a distribution is

@@ -43,6 +43,7 @@ type fakeSource struct {
 	keepOpen bool // Close only counts
 	asked    []files.Ref
 	closed   int
+	used     int
 }
 
 func (s *fakeSource) Open(_ context.Context, ref files.Ref) (*files.Content, error) {

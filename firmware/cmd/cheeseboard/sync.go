@@ -108,6 +108,13 @@ func statusText(s app.Status, now time.Time) string {
 		line("", "%s", s.Health.Action)
 	}
 	line("here", "%d files of %d projects, %s; %s free", s.Store.Files, s.Store.Projects, bytesText(s.Store.Bytes), bytesText(s.Store.Free))
+	if c := s.Cache; c.Files > 0 {
+		within := "as much as the reserve leaves"
+		if c.Quota > 0 {
+			within = "at most " + bytesText(c.Quota)
+		}
+		line("cached", "%d of them and of their metadata, %s; %s", c.Files, bytesText(c.Bytes), within)
+	}
 	if n := len(s.Partials); n > 0 {
 		var have int64
 		for _, p := range s.Partials {
