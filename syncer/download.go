@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -139,7 +140,7 @@ func (e *Engine) bring(d *download) error {
 		case errors.Is(err, ErrCorrupt) && h.wrong(err):
 			d.void()
 		case errors.Is(err, ErrCorrupt):
-			return &wire.Problem{Cause: wire.Lie, URL: d.url, Err: err}
+			return &wire.Problem{Cause: wire.Lie, URL: d.url, Who: strings.Join(h.gaveWrong, ", then "), Err: err}
 		case errors.Is(err, ErrNotNamed):
 			return err
 		default:

@@ -46,6 +46,8 @@ type hunt struct {
 	liars  []*giver // whose bytes alone were wrong
 	mixed  bool     // bytes of several were wrong: now one alone
 	last   *giver   // who gave the end of them
+
+	gaveWrong []string // who gave the last bytes that were wrong
 }
 
 func (e *Engine) hunt(d *download) *hunt {
@@ -105,7 +107,7 @@ func (h *hunt) fromMirrors(in Incoming) (remarks []error, done bool, err error) 
 		case errors.Is(err, fetch.ErrNoRanges):
 			whole = append(whole, s)
 		default:
-			remarks = append(remarks, fmt.Errorf("%s: %w", s, err))
+			remarks = append(remarks, err)
 		}
 	}
 	for _, s := range whole {
@@ -114,7 +116,7 @@ func (h *hunt) fromMirrors(in Incoming) (remarks []error, done bool, err error) 
 		if err == nil || ends(err) {
 			return nil, true, err
 		}
-		remarks = append(remarks, fmt.Errorf("%s: %w", s, err))
+		remarks = append(remarks, err)
 	}
 	return remarks, false, nil
 }
@@ -147,7 +149,7 @@ func (h *hunt) alone(in Incoming) error {
 		if err == nil || ends(err) {
 			return true, err
 		}
-		remarks = append(remarks, fmt.Errorf("%s: %w", s, err))
+		remarks = append(remarks, err)
 		return false, nil
 	}
 	tried := []*giver{h.last}
@@ -269,6 +271,9 @@ func (h *hunt) from(s *giver, in Incoming, elsewhere bool) error {
 		}
 		h.met(met) // what a mirror does says nothing of the line
 	}
+	if s.mirror != nil && !ends(err) {
+		err = wire.From(s.String(), err)
+	}
 	h.judge(s, in.Offset()-offset, err)
 	return err
 }
@@ -322,7 +327,8 @@ func (h *hunt) wrong(err error) (again bool) {
 	if h.mixed = len(h.parts) > 1; h.mixed {
 		h.last = h.parts[len(h.parts)-1]
 	}
-	h.log.Warn("wrong bytes were set aside", "project", h.d.item.Name, "filename", h.d.item.Filename, "from", h.givers(), "reason", err)
+	h.gaveWrong = h.givers()
+	h.log.Warn("wrong bytes were set aside", "project", h.d.item.Name, "filename", h.d.item.Filename, "from", h.gaveWrong, "reason", err)
 	if slices.Contains(h.liars, h.main) && !h.others() {
 		return h.rounds == 1
 	}

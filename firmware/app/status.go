@@ -12,6 +12,7 @@ import (
 	"cheeseboard/storage/pypi"
 	"cheeseboard/syncer"
 	"cheeseboard/syncer/link"
+	"cheeseboard/syncer/mirror"
 )
 
 // Status is what `cheeseboard status --json` prints.
@@ -72,6 +73,9 @@ func (a *App) Status() (Status, error) {
 	s.Sync, err = a.Engine.Status()
 	return s, err
 }
+
+// Source is one that gives files: a mirror, or a host of files in trouble.
+type Source = mirror.Status
 
 // SizeUnknown is the Size of a Partial whose length is not known.
 const SizeUnknown = pypi.SizeUnknown

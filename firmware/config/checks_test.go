@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -22,6 +23,9 @@ func TestChecks(t *testing.T) {
 			[]string{"", "https://pkg.example.org/simple", "http://192.168.1.5:8080/simple/", "http://[fd00::1]:80/", "HTTPS://EXAMPLE.ORG"},
 			[]string{"pkg.example.org/simple", "//pkg.example.org/simple/", "https:pkg.example.org", "https://", "https://a b/", "https://e.org:port/",
 				"https://e.org:99999/", "file:///srv", "https://e.org/?x=1", "https://e.org/?", "https://e.org/#", "https://user@e.org/", "https://e.org/%zz"}},
+		{"mirror", checkMirrorURL,
+			[]string{"http://other-box.local/simple/", "http://192.168.1.5:8080/simple", "https://mirror.example.org/"},
+			[]string{"", "other-box.local", "https://user@e.org/", "ftp://e.org/simple/", "http://e.org/?x=1"}},
 		{"proxy", checkProxy,
 			[]string{"", "http://proxy:3128", "http://proxy:3128/", "https://u:p@proxy", "socks5://127.0.0.1:1080", "socks5h://127.0.0.1:1080"},
 			[]string{"proxy:3128", "127.0.0.1:3128", "ftp://proxy", "socks4://proxy", "http://proxy/path", "http://proxy?x", "http://proxy#x"}},
@@ -49,6 +53,21 @@ func TestChecks(t *testing.T) {
 				t.Errorf("%s: %q is accepted", tt.name, s)
 			}
 		}
+	}
+}
+
+func TestMirrorsAreFew(t *testing.T) {
+	c := Default()
+	var many []string
+	for i := range MaxMirrors + 1 {
+		many = append(many, fmt.Sprintf("http://box-%d.local/simple/", i))
+	}
+	if err := Set(&c, "upstream.mirrors", strings.Join(many[1:], ", ")); err != nil || len(c.Upstream.Mirrors) != MaxMirrors {
+		t.Errorf("%d mirrors: %v", len(c.Upstream.Mirrors), err)
+	}
+	err := Set(&c, "upstream.mirrors", strings.Join(many, ", "))
+	if want := `expected a list of at most 8, such as ["http://other-box.local/simple/"]`; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("nine mirrors: %v, want %q", err, want)
 	}
 }
 

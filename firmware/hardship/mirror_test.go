@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"cheeseboard/firmware/app"
@@ -273,16 +275,14 @@ func TestClientSeesNoChange(t *testing.T) {
 }
 
 // TestBoxAsMirror: a box whose host of files is dead gets its files from another
-// box, which brings nothing in for it; and both may name one another.
+// box, which brings nothing in for it.
 func TestBoxAsMirror(t *testing.T) {
 	t.Parallel()
 	index, name, content := wheelhouse(t)
 	_, err := index.AddWheel(upstreamtest.Wheel{Name: "brie", Version: "2.0"})
 	must(t, err)
 	up := upstream(t, index)
-	first := settings(t, up, "brie==1.0")
-	first.Serve.Listen = "127.0.0.1:0"
-	a := serve(t, first)
+	a := open(t, settings(t, up, "brie==1.0"))
 	a.synced()
 
 	up.Forget()
@@ -395,5 +395,83 @@ func TestDeadMirrorIsNoOutage(t *testing.T) {
 	}
 	if got := b.problems().of("brie"); len(got) != 1 || got[0].Cause != "gone" {
 		t.Errorf("it notes\n%s", got)
+	}
+}
+
+// TestFilesHostDown: a box runs while its host of files is dead and a mirror
+// delivers. It says both, and who lies is not blamed for the line.
+func TestFilesHostDown(t *testing.T) {
+	t.Parallel()
+	index, name, content := wheelhouse(t)
+	up, other := upstream(t, index), upstream(t, index)
+	up.Tell(upstreamtest.OnPage("*"), upstreamtest.FilesOn("http://127.0.0.1:9"), 0)
+	s := settings(t, up, "brie")
+	s.Upstream.Mirrors = []string{other.IndexURL()}
+	b := serve(t, s)
+	ctx := timeout(t)
+	for {
+		changed := b.Engine.Line.Changed()
+		if b.Engine.Line.Verdict().State == link.FilesDown {
+			break
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			t.Fatalf("the line is %s", b.Engine.Line.Verdict().State)
+		}
+	}
+	b.Engine.WaitPass(ctx)
+	sentence := b.Engine.Sentence()
+	for _, want := range []string{"The files host 127.0.0.1:9 cannot be reached since ", "The mirror " + other.IndexURL() + " delivers files in its place."} {
+		if !strings.Contains(sentence, want) {
+			t.Errorf("it says %q, want %q in it", sentence, want)
+		}
+	}
+	if a := b.get(b.page("brie").file(name).url); !a.whole() || !bytes.Equal(a.body, content) {
+		t.Errorf("of the file it gives %v", a)
+	}
+	if got := b.problems(); len(got) > 0 {
+		t.Errorf("it notes\n%s", got)
+	}
+}
+
+// TestMirrorsOfOneAnother: two boxes that name one another do not wait for one
+// another where neither has what is asked for.
+func TestMirrorsOfOneAnother(t *testing.T) {
+	t.Parallel()
+	index, name, _ := wheelhouse(t)
+	up := upstream(t, index)
+	up.Tell(upstreamtest.OnPage("*"), upstreamtest.FilesOn("http://127.0.0.1:9"), 0)
+	boxes := make([]*box, 2)
+	fronts := make([]http.Handler, 2)
+	var configs []app.Config
+	for i := range boxes {
+		front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fronts[i].ServeHTTP(w, r) }))
+		t.Cleanup(front.Close)
+		s := settings(t, up)
+		s.Pull.Wait = config.Duration(8e9)
+		s.Upstream.Mirrors = []string{front.URL + "/simple/"}
+		configs = append(configs, s)
+	}
+	configs[0].Upstream, configs[1].Upstream = configs[1].Upstream, configs[0].Upstream
+	for i := range boxes {
+		boxes[i] = open(t, configs[i])
+		fronts[i] = boxes[i].App.Handler()
+	}
+	var asking sync.WaitGroup
+	for _, b := range boxes {
+		asking.Go(func() {
+			if a := b.get(b.page("brie").file(name).url); a.whole() {
+				t.Errorf("of what nobody has it gives %v", a)
+			}
+		})
+	}
+	asking.Wait()
+	for _, b := range boxes {
+		st, err := b.Status()
+		must(t, err)
+		if s := st.Sync.Sources[0]; s.Failures > 0 || s.Delivered > 0 {
+			t.Errorf("of the other box it says %+v", s)
+		}
 	}
 }

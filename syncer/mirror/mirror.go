@@ -154,7 +154,7 @@ func (m *Mirror) Read(ctx context.Context, name pypi.Name, alive func()) { m.rea
 func (m *Mirror) read(ctx context.Context, name pypi.Name, alive func()) *listing {
 	l, err := m.pages.get(ctx, name, func() (*listing, error) { return m.look(ctx, name, alive) })
 	if err != nil {
-		m.Failed(err)
+		m.Failed(wire.From("the mirror", err))
 		return &listing{}
 	}
 	return l

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -38,6 +39,7 @@ const (
 // request.
 type Problem struct {
 	Cause      Cause
+	Who        string // was asked, in words; "": the upstream
 	URL        string
 	Status     int           // of the answer; 0 where there was none
 	RetryAfter time.Duration // what the upstream asked for; 0 where it did not
@@ -45,20 +47,23 @@ type Problem struct {
 }
 
 func (p *Problem) Error() string {
-	s := string(p.Cause)
+	s, who := string(p.Cause), cmp.Or(p.Who, "the upstream")
 	switch p.Cause {
 	case Unreachable:
-		s = "the upstream cannot be reached"
+		s = who + " cannot be reached"
 	case Certificate:
-		s = "the upstream's certificate is not accepted"
+		s = who + "'s certificate is not accepted"
 	case Stalled:
-		s = "the upstream fell silent"
+		s = who + " fell silent"
 	case Cut:
 		s = "the connection was cut"
+		if p.Who != "" {
+			s = "the connection to " + p.Who + " was cut"
+		}
 	case Busy, Broken, Gone, Refused:
-		s = fmt.Sprintf("the upstream answered %d", p.Status)
+		s = fmt.Sprintf("%s answered %d", who, p.Status)
 	case Lie:
-		s = "the upstream's answer cannot be used"
+		s = who + "'s answer cannot be used"
 	case Canceled:
 		s = "it was stopped"
 	case Budget:
@@ -74,6 +79,18 @@ func (p *Problem) Error() string {
 }
 
 func (p *Problem) Unwrap() error { return p.Err }
+
+// From says in an error that holds a *Problem who was asked. Other errors stay as
+// they are.
+func From(who string, err error) error {
+	var p *Problem
+	if !errors.As(err, &p) {
+		return err
+	}
+	q := *p
+	q.Who = who
+	return &q
+}
 
 // Permanent tells whether asking again at once can only give the same answer.
 func (p *Problem) Permanent() bool {

@@ -129,6 +129,9 @@ func statusText(s app.Status, now time.Time) string {
 		line("upstream", "%s; %s received", s.Sync.Upstream, bytesText(v.Received))
 		line("", "%s", v.Sentence)
 	}
+	for _, from := range s.Sync.Sources {
+		line("source", "%s", sourceText(from))
+	}
 	switch p := s.Sync.Progress; {
 	case s.Sync.Syncing:
 		line("sync", "under way: %s", progressText(p))
@@ -161,6 +164,25 @@ func statusText(s app.Status, now time.Time) string {
 		line("problem", "%s", text)
 	}
 	return b.String()
+}
+
+// sourceText says how a mirror does, or a host of files that is in trouble.
+func sourceText(s app.Source) string {
+	text := "files host " + s.Address
+	if s.Mirror {
+		text = "mirror " + s.Address
+	}
+	text += ": " + bytesText(s.Delivered) + " received"
+	if s.Lies > 0 {
+		text += fmt.Sprintf(", wrong bytes %d times", s.Lies)
+	}
+	if s.Reason != "" {
+		text += ": " + s.Reason
+	}
+	if !s.NextTry.IsZero() {
+		text += ", asked again from " + s.NextTry.Format(time.DateTime)
+	}
+	return text
 }
 
 // costText says what a sync would bring.
