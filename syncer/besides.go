@@ -82,6 +82,9 @@ func tagOf(digests map[pypi.Digest]bool) string {
 	return fmt.Sprintf("b%x", sum.Sum64())
 }
 
+// Sources tells how the mirrors are doing, and which hosts of files are in trouble.
+func (e *Engine) Sources() []mirror.Status { return e.mirrors.Status() }
+
 // delivering is how long a mirror's last bytes are spoken of.
 const delivering = 10 * time.Minute
 

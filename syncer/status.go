@@ -59,7 +59,7 @@ func (e *Engine) Status() (Status, error) {
 		Upstream: e.index.Address(), Selected: len(e.opts.Selection),
 		Line: LineStatus{Up: v.Up, State: v.State, Since: v.Since, Cause: v.Cause, Sentence: e.Sentence(), NextTry: v.Probe, Received: e.wire.Received()},
 
-		Sources: e.mirrors.Status(),
+		Sources: e.Sources(),
 	}
 	if e.opts.Budget != nil {
 		s.Budget = e.opts.Budget.Status()

@@ -3,6 +3,7 @@ package app
 import (
 	"fmt"
 	"net/http"
+	"strings"
 
 	"cheeseboard/firmware/health"
 	"cheeseboard/storage/durable"
@@ -14,6 +15,9 @@ func (a *App) addProbes() {
 	a.Health.Add("storage", a.probeStorage)
 	a.Health.Add("space", a.probeSpace)
 	a.Health.Add("upstream", a.probeUpstream)
+	if len(a.config.Upstream.Mirrors) > 0 {
+		a.Health.Add("mirrors", a.probeMirrors)
+	}
 }
 
 // probeStorage reads from the metadata, as each request does.
@@ -58,6 +62,24 @@ func (a *App) probeUpstream() health.Finding {
 		f.Severity = health.Reduced
 	}
 	return f
+}
+
+// probeMirrors names those that sent wrong bytes. One that is merely down is no
+// matter for a person: it is there for when others are.
+func (a *App) probeMirrors() health.Finding {
+	var liars []string
+	for _, s := range a.Engine.Sources() {
+		if s.Mirror && s.Lies > 0 && !s.NextTry.IsZero() {
+			liars = append(liars, s.Address)
+		}
+	}
+	if len(liars) == 0 {
+		return health.Finding{Summary: "no mirror is known to have sent wrong bytes"}
+	}
+	return health.Finding{
+		Severity: health.Attention, Action: "look at it, or take it out of upstream.mirrors",
+		Summary: "wrong bytes came from " + strings.Join(liars, ", ") + "; they were thrown away, and it is not asked for now",
+	}
 }
 
 // healthz answers 200 as long as the box serves what it has.

@@ -35,6 +35,9 @@ type failover struct {
 var failovers = []failover{
 	{name: "404", host: lies(upstreamtest.Status(404, "")), begin: 0, ratio: 1.02},
 	{name: "403", host: lies(upstreamtest.Status(403, "")), begin: 0, ratio: 1.02},
+	{name: "login page", host: lies(upstreamtest.LoginPage()), begin: 0, ratio: 1.02},
+	{name: "silence", host: lies(upstreamtest.NeverAnswer()), begin: 0, ratio: 1.02},
+	{name: "another length", host: lies(upstreamtest.Resize(7)), begin: 0, ratio: 1.05},
 	{name: "cut, then 404", cut: true, host: lies(upstreamtest.Status(404, "")), begin: cutOff, ratio: 1.02},
 	{name: "cut, then 410", cut: true, host: lies(upstreamtest.Status(410, "")), begin: cutOff, ratio: 1.02},
 	{name: "cut, then 403", cut: true, host: lies(upstreamtest.Status(403, "")), begin: cutOff, ratio: 1.02},
@@ -148,6 +151,10 @@ func (b *box) judgeFailover(c failover, index *upstreamtest.Index, up, other *up
 		if lied := s.Lies > 0; lied != (c.lied == "mirror" && s.Mirror || c.lied == "host" && !s.Mirror || c.name == "both lie") {
 			b.Errorf("of %s the status says: %+v", s.Address, s)
 		}
+	}
+	named := strings.Contains(fmt.Sprint(b.Health.Verdict()), "wrong bytes came from "+other.IndexURL())
+	if liar := c.lied == "mirror"; named != liar {
+		b.Errorf("the verdict names the mirror: %t; %+v", named, b.Health.Verdict())
 	}
 	if c.fails != (len(b.problems()) > 0) {
 		b.Errorf("the status names\n%s", b.problems())
