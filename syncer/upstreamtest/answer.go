@@ -154,7 +154,7 @@ func (s *Server) file(r *http.Request) (*content, *reply) {
 		return nil, plain(http.StatusNotFound)
 	}
 	c := &content{
-		body: bytes.NewReader(f.content), mediaType: "binary/octet-stream", etag: f.etag,
+		body: f.open(), mediaType: "binary/octet-stream", etag: f.etag,
 		modified: f.uploaded, ranges: !s.Dialect.NoRanges,
 		header: http.Header{"Cache-Control": {cacheFile}},
 	}

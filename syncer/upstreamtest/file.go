@@ -36,6 +36,7 @@ type file struct {
 	filename       string
 	version        string
 	content        []byte
+	bulk           body   // instead of content, where that would be too much to hold
 	metadata       []byte // nil where none is offered
 	sha256         string
 	metadataSHA256 string
@@ -83,8 +84,16 @@ func newFile(filename string, content []byte, facts Facts, now time.Time) (*file
 	if f.uploaded.IsZero() {
 		f.uploaded = now
 	}
-	f.path = packagePath(filename, content)
+	f.path = packagePath(filename, f.sha256)
 	return f, nil
+}
+
+// open gives the bytes of the file.
+func (f *file) open() body {
+	if f.bulk != nil {
+		return f.bulk
+	}
+	return bytes.NewReader(f.content)
 }
 
 // etag is a strong validator in the form that PyPI's file host uses: a quoted MD5.
@@ -100,8 +109,8 @@ func hexSum(content []byte) string {
 
 // packagePath looks like PyPI's paths (2, 2 and 60 digits of a BLAKE2b), which
 // nobody may take apart; here the digits are those of a salted SHA-256.
-func packagePath(filename string, content []byte) string {
-	sum := hexSum([]byte("path\x00" + filename + "\x00" + hexSum(content)))
+func packagePath(filename, sha256 string) string {
+	sum := hexSum([]byte("path\x00" + filename + "\x00" + sha256))
 	return "/packages/" + sum[:2] + "/" + sum[2:4] + "/" + sum[4:] + "/" + filename
 }
 

@@ -110,7 +110,7 @@ func hostileFiles(p *page) []*file {
 		name := fmt.Sprintf("%s%d-py3-none-any.whl", stem, minor)
 		return &file{
 			filename: name, version: fmt.Sprintf("66.%d", minor), size: 1000, uploaded: epoch,
-			sha256: hexSum([]byte(name)), path: packagePath(name, nil),
+			sha256: hexSum([]byte(name)), path: packagePath(name, ""),
 		}
 	}
 	bend := []func(*file){
