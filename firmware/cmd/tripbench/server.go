@@ -146,4 +146,3 @@ func (s *server) fileURL(filename string) string { return s.base + s.index.Index
 
 // indexURL is where the index is.
 func (s *server) indexURL() string { return s.base + "/simple/" }
-
