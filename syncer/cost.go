@@ -1,6 +1,7 @@
 package syncer
 
 import (
+	"slices"
 	"time"
 
 	"cheeseboard/storage/pypi"
@@ -27,15 +28,15 @@ const (
 
 // cost sums up the files that are queued. p.mu is held.
 func (p *pass) cost() Cost {
-	c := Cost{Files: len(p.files), Rate: p.usual}
-	for _, job := range p.files {
+	c := Cost{Files: len(p.files) + len(p.large), Rate: p.usual}
+	for _, job := range slices.Concat(p.files, p.large) {
 		switch size := job.item.Size; {
 		case size < 0:
 			c.Unsized++
 		default:
 			c.Bytes += max(size-p.arrived[job.item.Digest], 0)
 		}
-		if job.readWheel {
+		if job.readWheel || p.arrival(job.item.Digest).untold {
 			c.Untold++
 		}
 	}
@@ -68,7 +69,8 @@ func (p *pass) learn() {
 	}
 }
 
-// announce tells once what the pass will cost, before the first file. p.mu is held.
+// announce tells once what the pass has yet to bring, when every page has told its
+// part. p.mu is held.
 func (p *pass) announce() {
 	if p.announced {
 		return

@@ -2,7 +2,6 @@ package syncer
 
 import (
 	"archive/zip"
-	"container/heap"
 	"errors"
 	"fmt"
 	"io"
@@ -145,7 +144,7 @@ func (p *pass) choose(page *pypi.Project, chosen plan.Plan, pin, wished bool) er
 			continue
 		}
 		pinned[item.Digest] = pin
-		told := p.metadata(page.Name, c, held, n, pin, pinned)
+		told := p.metadata(item, c, held, n, pin, pinned)
 		settled = settled && held[item.Digest].Digest == item.Digest
 		if here, ok := held[item.Digest]; ok {
 			if pin && !here.Pinned {
@@ -177,52 +176,98 @@ func (p *pass) choose(page *pypi.Project, chosen plan.Plan, pin, wished bool) er
 func (p *pass) queue(job fileJob) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.queued[job.item.Digest] {
+	a := p.arrival(job.item.Digest)
+	if a.queued {
 		return
 	}
-	p.queued[job.item.Digest] = true
-	heap.Push(&p.files, job)
+	a.queued = true
+	p.push(job)
 	p.progress.Files++
 	p.progress.Bytes += max(job.item.Size, 0)
-	p.turn.Signal()
 }
 
-// metadata brings the core metadata of a chosen file, where it stands apart, and
-// wants what it says is needed. It reports false where the wheel itself has to
-// tell.
-func (p *pass) metadata(name pypi.Name, c *plan.Choice, held map[pypi.Digest]Item, n note, pin bool, pinned map[pypi.Digest]bool) (told bool) {
-	item, ok := metadataItem(name, &c.File)
+// metadata sees to the core metadata of a chosen file, where it stands apart: what
+// is here is followed, what is not is queued. It reports false where the wheel
+// itself has to tell.
+func (p *pass) metadata(wheel Item, c *plan.Choice, held map[pypi.Digest]Item, n note, pin bool, pinned map[pypi.Digest]bool) (told bool) {
+	item, ok := metadataItem(wheel.Name, &c.File)
 	if !ok {
 		return false
 	}
 	pinned[item.Digest] = pin
-	here, ok := held[item.Digest]
-	switch {
-	case ok && pin && !here.Pinned:
-		p.failed(name, p.shelf.Pin(name, item.Digest, true))
-	case !ok && !p.opts.Now && !due(n.Files[item.label()], p.now()):
-		p.failed(name, errors.New("waiting for its next try"))
-		return false
-	case !ok:
-		item.Pinned = pin
-		if err := p.have(p.ctx, item, c.File.URL+".metadata", p.class()); err != nil {
-			p.failed(name, err)
-			return false
+	if here, ok := held[item.Digest]; ok {
+		if pin && !here.Pinned {
+			p.failed(wheel.Name, p.shelf.Pin(wheel.Name, item.Digest, true))
 		}
-		p.count(item)
+		return p.readMetadata(item, c.Targets)
 	}
-	f, _, err := p.shelf.Open(name, item.Digest)
+	if !p.opts.Now && !due(n.Files[item.label()], p.now()) {
+		p.failed(wheel.Name, errors.New("waiting for its next try"))
+		return false
+	}
+	item.Pinned = pin
+	_, here := held[wheel.Digest]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a := p.arrival(item.Digest)
+	p.metas = append(p.metas, metaJob{item: item, url: c.File.URL + ".metadata", wheel: wheel, targets: c.Targets, held: here, again: a.queued})
+	a.queued = true
+	p.turn.Signal()
+	return true
+}
+
+// tell fetches metadata, and wants what they say is needed.
+func (p *pass) tell(job metaJob) {
+	done := p.working(job.item.label())
+	defer done()
+	told := false
+	if err := p.have(p.ctx, job.item, job.url, p.class()); err != nil {
+		p.failed(job.item.Name, err)
+	} else {
+		if !job.again {
+			p.count(job.item)
+		}
+		told = p.readMetadata(job.item, job.targets)
+	}
+	if !told && (job.held || p.untold(job.wheel.Digest)) {
+		p.readWheel(job.wheel, job.targets)
+	}
+}
+
+// untold notes that a wheel has to tell itself what it needs, and reports whether
+// it has come before.
+func (p *pass) untold(wheel pypi.Digest) (landed bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a := p.arrival(wheel)
+	a.untold = true
+	return a.landed
+}
+
+// arrival is what is known of a file in this pass. p.mu is held.
+func (p *pass) arrival(d pypi.Digest) *arrival {
+	a := p.arrivals[d]
+	if a == nil {
+		a = new(arrival)
+		p.arrivals[d] = a
+	}
+	return a
+}
+
+// readMetadata follows metadata that are here; false where they cannot be read.
+func (p *pass) readMetadata(item Item, targets []int) bool {
+	f, _, err := p.shelf.Open(item.Name, item.Digest)
 	if err != nil {
-		p.failed(name, err)
+		p.failed(item.Name, err)
 		return false
 	}
 	defer closeQuietly(f)
 	raw, err := io.ReadAll(io.LimitReader(f, maxMetadata))
 	if err != nil {
-		p.failed(name, err)
+		p.failed(item.Name, err)
 		return false
 	}
-	return p.needs(name, raw, c.Targets)
+	return p.needs(item.Name, raw, targets)
 }
 
 // needs wants what core metadata says is needed; false where it cannot be read.
@@ -268,7 +313,12 @@ func (p *pass) file(job fileJob) {
 		return
 	}
 	p.count(job.item)
-	if job.readWheel {
+	p.mu.Lock()
+	a := p.arrival(job.item.Digest)
+	a.landed = true
+	untold := a.untold
+	p.mu.Unlock()
+	if job.readWheel || untold {
 		p.readWheel(job.item, job.targets)
 	}
 }

@@ -70,6 +70,23 @@ type want struct {
 	pins map[pypi.Digest]bool
 }
 
+// metaJob is core metadata that is to be fetched, and then followed.
+type metaJob struct {
+	item    Item // the metadata
+	url     string
+	wheel   Item // that they are of
+	targets []int
+	held    bool // the wheel is here
+	again   bool // they are fetched already, for another plan
+}
+
+// arrival is what becomes of one file or of its metadata.
+type arrival struct {
+	queued bool
+	landed bool // it is here
+	untold bool // its metadata could not be had apart: it has to tell what it needs
+}
+
 type fileJob struct {
 	item    Item
 	url     string
@@ -80,9 +97,10 @@ type fileJob struct {
 	readWheel bool
 }
 
-// pass is one run over the selection. Its workers take projects first, since
-// pages and metadata are small and tell what else is needed, then files, the
-// smallest first; a project that fails keeps one worker busy and nobody else.
+// pass is one run over the selection. Pages and metadata go first, since they are
+// small and tell what else is needed, then files, the smallest first (queue.go);
+// as many at once as the line carries (turns.go). A project that fails keeps its
+// own turn busy and nobody else.
 type pass struct {
 	*Engine
 	ctx  context.Context
@@ -96,10 +114,11 @@ type pass struct {
 	turn     *sync.Cond
 	wants    map[pypi.Name]*want
 	projects []pypi.Name
-	files    fileQueue
-	queued   map[pypi.Digest]bool
-	active   int
-	allowed  int     // how many may be active: what the line carries
+	metas    []metaJob
+	files    fileQueue // those that pass quickly
+	large    fileQueue // the others
+	arrivals map[pypi.Digest]*arrival
+	turns    turns
 	rate     float64 // bytes per second that came in lately; 0: not measured yet
 	fatal    error
 	deferred map[pypi.Name]int
@@ -123,7 +142,7 @@ func (e *Engine) Sync(ctx context.Context, opts SyncOptions) (Summary, error) {
 	defer cancel()
 	p := &pass{
 		Engine: e, ctx: ctx, opts: opts, over: make(chan struct{}),
-		wants: make(map[pypi.Name]*want), queued: make(map[pypi.Digest]bool),
+		wants: make(map[pypi.Name]*want), arrivals: make(map[pypi.Digest]*arrival), turns: newTurns(e.opts.Connections),
 		deferred: make(map[pypi.Name]int), current: make(map[string]int64),
 	}
 	p.turn = sync.NewCond(&p.mu)
@@ -225,51 +244,6 @@ func (p *pass) remember() error {
 	})
 }
 
-// work runs the workers until nothing is left to do.
-func (p *pass) work() {
-	wake := context.AfterFunc(p.ctx, func() { p.mu.Lock(); p.turn.Broadcast(); p.mu.Unlock() })
-	defer wake()
-	pace := &budget.Pace{Max: p.Engine.opts.Connections}
-	p.allowed = pace.Connections()
-	done := make(chan struct{})
-	var measuring, workers sync.WaitGroup
-	measuring.Go(func() { p.measure(pace, done) })
-	for range p.Engine.opts.Connections {
-		workers.Go(p.worker)
-	}
-	workers.Wait()
-	close(done)
-	measuring.Wait()
-}
-
-// measureEvery is the time over which the line is measured.
-const measureEvery = 3 * time.Second
-
-// measure watches what comes in, and lets as many workers work as the line
-// carries.
-func (p *pass) measure(pace *budget.Pace, done <-chan struct{}) {
-	ticker := time.NewTicker(measureEvery)
-	defer ticker.Stop()
-	before, at := p.wire.Received(), time.Now()
-	for {
-		select {
-		case <-done:
-			return
-		case <-ticker.C:
-		}
-		now, received := time.Now(), p.wire.Received()
-		rate := float64(received-before) / now.Sub(at).Seconds()
-		before, at = received, now
-		p.mu.Lock()
-		p.rate = rate
-		if p.active >= p.allowed { // else it was not the line that held it up
-			p.allowed = pace.Measured(rate)
-			p.turn.Broadcast()
-		}
-		p.mu.Unlock()
-	}
-}
-
 // class is for whom the pass is: a person who asked for it waits for it.
 func (p *pass) class() budget.Class {
 	if p.opts.Now {
@@ -307,20 +281,6 @@ func (p *pass) begin() error {
 		}
 		return true
 	})
-}
-
-func (p *pass) worker() {
-	for {
-		job := p.next()
-		if job == nil {
-			return
-		}
-		job()
-		p.mu.Lock()
-		p.active--
-		p.turn.Broadcast()
-		p.mu.Unlock()
-	}
 }
 
 // failed notes that something of a project could not be had. A full disk ends

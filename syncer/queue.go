@@ -2,6 +2,7 @@ package syncer
 
 import (
 	"container/heap"
+	"time"
 
 	"cheeseboard/storage/pypi"
 	"cheeseboard/syncer/plan"
@@ -81,34 +82,81 @@ func (p *pass) planned(name pypi.Name) {
 	}
 }
 
-// next takes what is to be done next; nil when there is nothing more.
-func (p *pass) next() func() {
+// next takes what is to be done next, as soon as there is a turn for it; nil when
+// there is nothing more, or the pass has ended.
+func (p *pass) next() (job func(), k kind) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for {
-		switch {
-		case p.ctx.Err() != nil || p.fatal != nil:
-			return nil
-		case p.active >= p.allowed:
-			// The line carries no more.
-		case len(p.projects) > 0:
-			name := p.projects[0]
-			p.projects = p.projects[1:]
-			w := p.wants[name]
-			w.queued, w.busy = false, true
-			p.active++
-			return func() {
-				p.project(name)
-				p.planned(name)
-			}
-		case len(p.files) > 0 && !p.opts.Plan:
-			p.announce()
-			job := heap.Pop(&p.files).(fileJob)
-			p.active++
-			return func() { p.file(job) }
-		case p.active == 0:
-			return nil
+		if p.ctx.Err() != nil || p.fatal != nil {
+			return nil, k
+		}
+		if job, k = p.take(); job != nil {
+			p.turns.active[k]++
+			return job, k
+		}
+		if p.turns.idle() {
+			return nil, k
 		}
 		p.turn.Wait()
 	}
+}
+
+// take picks a job that has its turn; nil: none has. Pages and metadata go before
+// files, except that on a line that carries many they leave half to these; what
+// passes quickly goes before what does not. p.mu is held.
+func (p *pass) take() (func(), kind) {
+	looks := len(p.metas)+len(p.projects) > 0
+	files := len(p.files) > 0 && !p.opts.Plan
+	switch room := p.turns.room(); {
+	case room && looks && !(files && p.turns.share()):
+		return p.takeLook(), looking
+	case room && files:
+		return p.takeFile(&p.files), quick
+	case !looks && !files && len(p.large) > 0 && !p.opts.Plan && p.turns.roomForLarge():
+		return p.takeFile(&p.large), slow
+	}
+	return nil, looking
+}
+
+func (p *pass) takeLook() func() {
+	if len(p.metas) > 0 {
+		job := p.metas[0]
+		p.metas = p.metas[1:]
+		return func() { p.tell(job) }
+	}
+	name := p.projects[0]
+	p.projects = p.projects[1:]
+	w := p.wants[name]
+	w.queued, w.busy = false, true
+	return func() {
+		p.project(name)
+		p.planned(name)
+	}
+}
+
+func (p *pass) takeFile(q *fileQueue) func() {
+	if len(p.projects)+len(p.metas)+p.turns.active[looking] == 0 {
+		p.announce()
+	}
+	job := heap.Pop(q).(fileJob)
+	return func() { p.file(job) }
+}
+
+const (
+	// What the line brings in this time passes quickly; between these bounds.
+	quickTime             = 2 * time.Second
+	leastLarge, mostQuick = 1 << 20, 16 << 20
+)
+
+// push queues a file. One of unknown size is taken to be small, as most are. p.mu
+// is held.
+func (p *pass) push(job fileJob) {
+	rate := max(p.rate, p.usual)
+	if job.item.Size <= min(max(int64(rate*quickTime.Seconds()), leastLarge), mostQuick) {
+		heap.Push(&p.files, job)
+	} else {
+		heap.Push(&p.large, job)
+	}
+	p.turn.Signal()
 }

@@ -117,7 +117,7 @@ type Options struct {
 	Selection    []pypi.Requirement
 	Policy       plan.Policy
 	Dependencies bool           // follow what the chosen files need
-	Connections  int            // at once; 0: 4
+	Connections  int            // requests under way at once, at most; 0: 96
 	Interval     time.Duration  // between two passes; 0: 6 h
 	Fresh        time.Duration  // how long a page is served without asking; 0: 10 min
 	Wait         time.Duration  // how long a client waits for a sign of life; 0: 1.5 s
@@ -176,7 +176,7 @@ type Engine struct {
 // New makes an engine. It starts nothing: Run follows the schedule, Sync makes
 // one pass, and the pull methods work from now on. Close ends them all.
 func New(index *upstream.Index, client *wire.Client, cat Catalogue, shelf Shelf, notes Notes, opts Options) *Engine {
-	defaultTo(&opts.Connections, 4)
+	defaultTo(&opts.Connections, 96)
 	defaultTo(&opts.Interval, 6*time.Hour)
 	defaultTo(&opts.Fresh, 10*time.Minute)
 	defaultTo(&opts.Wait, 1500*time.Millisecond)
@@ -203,6 +203,7 @@ func New(index *upstream.Index, client *wire.Client, cat Catalogue, shelf Shelf,
 		slots:     make(chan struct{}, opts.Connections+pullConnections),
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
+	client.Watch(e.timed)
 	e.files = &fetch.Fetcher{
 		Client: client, MaxPause: opts.MaxPause,
 		Attempt: func(address string, offset int64, err error) {

@@ -120,7 +120,7 @@ func Default() Config {
 		},
 		Sync: Sync{
 			Interval:     Duration(6 * time.Hour),
-			Connections:  4,
+			Connections:  96,
 			Dependencies: true,
 			Latest:       1,
 			SDists:       SDistsWhenNoWheel,

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"cheeseboard/syncer/farline"
 )
@@ -72,7 +73,11 @@ func box(ctx context.Context, a attempt) (*exec.Cmd, error) {
 	if err := os.WriteFile(config, []byte(a.load.settings(a.server.indexURL(), ca)), 0o644); err != nil {
 		return nil, err
 	}
-	return exec.CommandContext(ctx, a.bench.box, "sync", "--config", config, "--data", filepath.Join(a.folder, "data")), nil
+	args := []string{"sync", "--config", config, "--data", filepath.Join(a.folder, "data")}
+	if a.keep != "" {
+		args = append(args, "--log-level", "debug")
+	}
+	return exec.CommandContext(ctx, a.bench.box, args...), nil
 }
 
 func aria(ctx context.Context, a attempt) (*exec.Cmd, error) {
@@ -101,35 +106,37 @@ func curl(ctx context.Context, a attempt) (*exec.Cmd, error) {
 	return exec.CommandContext(ctx, "curl", args...), nil
 }
 
-// run runs a client to its end; the remark says what went wrong.
-func (a attempt) run(ctx context.Context, c client) (remark string) {
+// run runs a client to its end, and tells what it used of the processors; the
+// remark says what went wrong.
+func (a attempt) run(ctx context.Context, c client) (remark string, cpu time.Duration) {
 	cmd, err := c.command(ctx, a)
 	if err != nil {
-		return err.Error()
+		return err.Error(), 0
 	}
 	var out bytes.Buffer
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = a.folder, plainEnvironment(), &out, &out
 	if err := a.near.Start(cmd); err != nil {
 		if errors.Is(err, exec.ErrNotFound) {
-			return "not installed"
+			return "not installed", 0
 		}
-		return err.Error()
+		return err.Error(), 0
 	}
 	err = cmd.Wait()
+	cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	if a.keep != "" {
 		name := strings.NewReplacer(" ", "-", "/", "").Replace(a.course.String() + " " + c.name)
 		if err := os.WriteFile(filepath.Join(a.keep, name), out.Bytes(), 0o644); err != nil {
-			return err.Error()
+			return err.Error(), cpu
 		}
 	}
 	switch {
 	case ctx.Err() != nil:
-		return "not done in time"
+		return "not done in time", cpu
 	case err != nil:
 		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-		return fmt.Sprintf("%v: %.80s", err, lines[len(lines)-1])
+		return fmt.Sprintf("%v: %.80s", err, lines[len(lines)-1]), cpu
 	}
-	return ""
+	return "", cpu
 }
 
 // plainEnvironment leaves out what would lead the clients elsewhere.

@@ -67,6 +67,7 @@ type result struct {
 	payload int64 // bytes of files that arrived whole
 	conns   int   // connections that it opened
 	most    int   // of them, at the same time
+	cpu     time.Duration
 	remark  string
 }
 
@@ -216,7 +217,7 @@ func (b *bench) carry(ctx context.Context, c course, client client) (r result, e
 	r.client = client.name
 	a := attempt{bench: b, course: c, server: s, near: line.Near(), folder: folder}
 	begun := time.Now()
-	r.remark = a.run(ctx, client)
+	r.remark, r.cpu = a.run(ctx, client)
 	r.took = time.Since(begun)
 	r.payload = client.arrived(folder, c.load)
 	r.conns, r.most = s.connections()

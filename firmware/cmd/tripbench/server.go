@@ -30,12 +30,14 @@ const bulkPath = "/bulk"
 // streams is how many requests PyPI's file host lets a connection of HTTP/2 have.
 const streams = 100
 
-// server is the index at the far end of a line.
+// server is the index at the far end of a line. As PyPI, it has one host for the
+// pages and another one for the files.
 type server struct {
 	index *upstreamtest.Server
 	http  *http.Server
-	base  string
-	cert  []byte // DER
+	pages string // base of the URLs
+	files string
+	cert  []byte // DER; nil in clear
 
 	serving sync.WaitGroup
 
@@ -46,32 +48,54 @@ type server struct {
 }
 
 // serve starts the index of a course at the far end.
-func serve(line *farline.Line, c course) (*server, error) {
-	listener, err := line.Far().Listen(0)
-	if err != nil {
-		return nil, err
-	}
-	s := &server{index: upstreamtest.NewServer(c.load.index), base: "http://" + listener.Addr().String()}
-	mux := http.NewServeMux()
-	mux.HandleFunc(bulkPath, sendBulk)
-	mux.Handle("/", s.index)
+func serve(line *farline.Line, c course) (_ *server, err error) {
+	s := &server{index: upstreamtest.NewServer(c.load.index)}
 	s.http = &http.Server{
-		Handler: mux, ReadHeaderTimeout: time.Minute, ConnState: s.count,
+		ReadHeaderTimeout: time.Minute, ConnState: s.count,
 		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: streams},
 		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // who goes away is none
 	}
-	if !c.secured {
-		s.serving.Go(func() { _ = s.http.Serve(listener) }) // until close
-		return s, nil
+	scheme := "http://"
+	if c.secured {
+		scheme = "https://"
+		certificate, err := s.certify(line.Far().Address().AsSlice())
+		if err != nil {
+			return nil, err
+		}
+		s.http.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{certificate}}
 	}
-	certificate, err := s.certify(line.Far().Address().AsSlice())
-	if err != nil {
-		return nil, errors.Join(err, listener.Close())
+	var listeners []net.Listener
+	for _, base := range []*string{&s.pages, &s.files} {
+		l, err := line.Far().Listen(0)
+		if err != nil {
+			return nil, errors.Join(err, s.close())
+		}
+		listeners = append(listeners, l)
+		*base = scheme + l.Addr().String()
 	}
-	s.base = "https://" + listener.Addr().String()
-	s.http.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{certificate}}
-	s.serving.Go(func() { _ = s.http.ServeTLS(listener, "", "") })
+	s.http.Handler = s.handler(listeners[1].Addr().String())
+	for _, l := range listeners {
+		s.serving.Go(func() {
+			if c.secured {
+				_ = s.http.ServeTLS(l, "", "") // until close
+			} else {
+				_ = s.http.Serve(l)
+			}
+		})
+	}
 	return s, nil
+}
+
+// handler answers for both hosts. The pages name the files' host, as the index
+// takes it to be the one that was asked.
+func (s *server) handler(files string) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc(bulkPath, sendBulk)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		r.Host = files
+		s.index.ServeHTTP(w, r)
+	})
+	return mux
 }
 
 func (s *server) close() error {
@@ -139,10 +163,10 @@ func (s *server) writeCertificate(path string) error {
 }
 
 // bulkURL is where so many bytes are.
-func (s *server) bulkURL(n int64) string { return fmt.Sprintf("%s%s?%d", s.base, bulkPath, n) }
+func (s *server) bulkURL(n int64) string { return fmt.Sprintf("%s%s?%d", s.files, bulkPath, n) }
 
 // fileURL is where a file of the index is.
-func (s *server) fileURL(filename string) string { return s.base + s.index.Index.Path(filename) }
+func (s *server) fileURL(filename string) string { return s.files + s.index.Index.Path(filename) }
 
 // indexURL is where the index is.
-func (s *server) indexURL() string { return s.base + "/simple/" }
+func (s *server) indexURL() string { return s.pages + "/simple/" }

@@ -19,9 +19,9 @@ func newTable(out io.Writer) *table { return &table{out: out} }
 // course begins the part of a course.
 func (t *table) course(c course, bulk result) error {
 	carries, which := carries(c, bulk)
-	_, err := fmt.Fprintf(t.out, "%d files of %g MB over %v round trip, %g MB/s, %s: the line carries %.2f MB/s (%s)\n%-20s %8s %8s %8s %8s %8s  \n",
+	_, err := fmt.Fprintf(t.out, "%d files of %g MB over %v round trip, %g MB/s, %s: the line carries %.2f MB/s (%s)\n%-20s %8s %8s %8s %8s %8s %8s %8s\n",
 		c.load.files, float64(c.load.size)/1e6, c.trip, float64(c.rate)/1e6, protocolName(c), carries/1e6, which,
-		"client", "seconds", "MB/s", "of line", "conns", "at once")
+		"client", "seconds", "MB/s", "of line", "of rate", "conns", "at once", "cpu s")
 	return err
 }
 
@@ -51,7 +51,7 @@ func (t *table) client(c course, bulk, r result) error {
 		r.remark = strings.TrimSpace(fmt.Sprintf("%.1f MB are MISSING %s", float64(missing)/1e6, r.remark))
 	}
 	line, _ := carries(c, bulk)
-	_, err := fmt.Fprintf(t.out, "%-20s %8.1f %8.2f %7.0f%% %8d %8d  %s\n", r.client, r.took.Seconds(), r.rate()/1e6, 100*r.rate()/line, r.conns, r.most, r.remark)
+	_, err := fmt.Fprintf(t.out, "%-20s %8.1f %8.2f %7.0f%% %7.0f%% %8d %8d %8.1f  %s\n", r.client, r.took.Seconds(), r.rate()/1e6, 100*r.rate()/line, 100*r.rate()/float64(c.rate), r.conns, r.most, r.cpu.Seconds(), r.remark)
 	key := fmt.Sprintf("%s_%s_%dms_%dmb_%s", strings.Fields(r.client)[0], c.load.name, c.trip.Milliseconds(), c.rate/1e6, c.protocol())
 	t.keys = append(t.keys, fmt.Sprintf("%s: %.3f", key, r.rate()/line))
 	return err
