@@ -130,6 +130,7 @@ func (f *follower) knows(name, filename string) bool {
 // TestRootListAsFeed follows an upstream by the serials in its root list: what
 // changed is asked for, and nothing else; a list that has not changed costs a 304.
 func TestRootListAsFeed(t *testing.T) {
+	t.Parallel()
 	f := follow(t, 300, upstreamtest.Dialect{NoFeed: true})
 	f.pass(syncer.SyncOptions{})
 	for round := range 4 {
@@ -166,6 +167,7 @@ func TestRootListAsFeed(t *testing.T) {
 // TestRootListThatIsCut takes what came of it; nothing vouches for the rest, which
 // is asked for by condition. With the next pass the list is followed again.
 func TestRootListThatIsCut(t *testing.T) {
+	t.Parallel()
 	f := follow(t, 150, upstreamtest.Dialect{NoFeed: true, NoGzip: true})
 	f.pass(syncer.SyncOptions{})
 	for round := range 2 {
@@ -191,6 +193,7 @@ func TestRootListThatIsCut(t *testing.T) {
 
 // TestRootListThatIsDear is not read for a few pages, and not asked for again.
 func TestRootListThatIsDear(t *testing.T) {
+	t.Parallel()
 	f := follow(t, 5, upstreamtest.Dialect{NoFeed: true, NoGzip: true})
 	for i := range 2000 {
 		f.must(f.server.Index.AddProject(fmt.Sprintf("aging-%d", i)))
@@ -213,6 +216,7 @@ func TestRootListThatIsDear(t *testing.T) {
 // TestFeedThatFailsForLong is replaced by the root list, and taken up where it was
 // read last.
 func TestFeedThatFailsForLong(t *testing.T) {
+	t.Parallel()
 	f := follow(t, 30, upstreamtest.Dialect{})
 	f.pass(syncer.SyncOptions{})
 	f.server.Tell(upstreamtest.OnFeed("*"), upstreamtest.Status(503, ""), 0)
@@ -239,6 +243,7 @@ func TestFeedThatFailsForLong(t *testing.T) {
 // TestAskedOnceADay follows an upstream that tells of nothing: its many pages are
 // asked for over a day, over restarts, and by whoever asks now all at once.
 func TestAskedOnceADay(t *testing.T) {
+	t.Parallel()
 	const n = 1000
 	f := follow(t, n, upstreamtest.Dialect{NoFeed: true, NoSerials: true})
 	f.pass(syncer.SyncOptions{})
@@ -282,6 +287,7 @@ func TestAskedOnceADay(t *testing.T) {
 // TestSweepReachesWhatFeedsLeaveOut changes pages without telling: each is seen
 // within a week, and no pass asks for many.
 func TestSweepReachesWhatFeedsLeaveOut(t *testing.T) {
+	t.Parallel()
 	const n = 200
 	f := follow(t, n, upstreamtest.Dialect{})
 	f.pass(syncer.SyncOptions{})
@@ -310,6 +316,7 @@ func TestSweepReachesWhatFeedsLeaveOut(t *testing.T) {
 // TestStaleOnFirstContact begins to follow while a cache is behind for one page:
 // the next pass heals it.
 func TestStaleOnFirstContact(t *testing.T) {
+	t.Parallel()
 	f := follow(t, 10, upstreamtest.Dialect{})
 	f.change("curd-0002")
 	file := f.change("curd-0002")
@@ -328,6 +335,7 @@ func TestStaleOnFirstContact(t *testing.T) {
 // TestBehindOverARestart lets a cache be behind for a page of which the feed told:
 // what the feed tells once is not forgotten when the power fails.
 func TestBehindOverARestart(t *testing.T) {
+	t.Parallel()
 	f := follow(t, 5, upstreamtest.Dialect{})
 	f.pass(syncer.SyncOptions{})
 	f.change("curd-0002")
@@ -354,6 +362,7 @@ func TestBehindOverARestart(t *testing.T) {
 // TestUnwantedMeanwhile changes a page while nobody wants it: the feed tells of it
 // then, and is not asked about it later.
 func TestUnwantedMeanwhile(t *testing.T) {
+	t.Parallel()
 	f := follow(t, 5, upstreamtest.Dialect{})
 	f.pass(syncer.SyncOptions{})
 	all := f.names
