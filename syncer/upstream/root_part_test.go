@@ -45,11 +45,11 @@ func numbered(n int) []pypi.Name {
 
 func (l *bigList) text() []byte {
 	var b bytes.Buffer
-	write := pypi.WriteListJSON
+	form := pypi.FormJSON
 	if l.html {
-		write = pypi.WriteListHTML
+		form = pypi.FormHTML
 	}
-	err := write(&b, 9, func(yield func(pypi.ListEntry) bool) {
+	err := pypi.WriteList(&b, form, 9, func(yield func(pypi.ListEntry) bool) {
 		for i, name := range l.names {
 			if !yield(pypi.ListEntry{Name: name, Serial: int64(i + 1)}) {
 				return
