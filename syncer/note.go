@@ -2,7 +2,6 @@ package syncer
 
 import (
 	"bytes"
-	"encoding/json"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -158,6 +157,7 @@ const maxKnown = 1024
 // notebook reads and changes notes. Each change is durable when it returns.
 type notebook struct {
 	store Notes
+	index string // the address of the upstream
 
 	mu    sync.Mutex
 	known map[pypi.Name]note // as they are stored; the zero note where there is none
@@ -181,7 +181,7 @@ func (b *notebook) load(name pypi.Name) (n note, err error) {
 	if err != nil {
 		return n, err
 	}
-	if raw != nil && json.Unmarshal(raw, &n) != nil {
+	if raw != nil && n.unmarshal(raw, b.index) != nil {
 		n = note{} // what cannot be read is learnt anew
 	}
 	return n, nil
@@ -235,14 +235,6 @@ func (b *notebook) edit(name pypi.Name, change func(*note)) error {
 	}
 	b.keep(name, n)
 	return nil
-}
-
-// marshal gives nil for a note that says nothing.
-func (n *note) marshal() ([]byte, error) {
-	if n.empty() {
-		return nil, nil
-	}
-	return json.Marshal(n)
 }
 
 // listed gives the projects of a list with their times, in order of the name.

@@ -192,7 +192,7 @@ func New(index *upstream.Index, client *wire.Client, cat Catalogue, shelf Shelf,
 	}
 	e := &Engine{
 		opts: opts, index: index, wire: client, cat: cat, shelf: shelf, mirrors: opts.Mirrors,
-		notes: &notebook{store: notes}, log: opts.Log, now: opts.Now,
+		notes: &notebook{store: notes, index: index.Address()}, log: opts.Log, now: opts.Now,
 		Line:      &link.Line{},
 		Prober:    link.NewProber(index.Address(), client),
 		refreshes: make(map[pypi.Name]*refresh),

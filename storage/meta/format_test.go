@@ -61,7 +61,7 @@ func TestBytes(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "03" + "03" + // generation, serial
-		"02" + "0131" + // one version
+		"03" + "0131" + // one version, which does not follow from the names
 		"08" + hex.EncodeToString([]byte("archived")) + "0172" +
 		"00" + "01" + // no tracks stated, no alternates
 		"01" + "01" + "02" + // one chunk
@@ -74,8 +74,8 @@ func TestBytes(t *testing.T) {
 	if got := hex.EncodeToString(rest); got != want {
 		t.Errorf("the rest is\n%s, want\n%s", got, want)
 	}
-	state := appendState(nil, []Mark{{List: "wish"}}, []byte("x"))
-	if string(state) != "\x01\x04wishx" {
+	state := appendState(nil, []Mark{{List: "wish"}}, []byte("x"), true)
+	if string(state) != "\x03\x04wishx" {
 		t.Errorf("a state is %q", state)
 	}
 	ref := packRef(Ref{Filename: "f", Metadata: true, Pinned: true, Size: 300})

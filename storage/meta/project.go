@@ -31,6 +31,7 @@ type head struct {
 	project    pypi.Project // Files: the inline ones
 	generation uint32
 	chunks     []chunk // without files
+	implied    bool    // project.Versions are those that the names of all files tell
 }
 
 // Info is what can be said of a project without reading its page.
@@ -63,6 +64,9 @@ func (d *DB) project(txn *badger.Txn, name pypi.Name) (*pypi.Project, error) {
 	p.Files = slots[0].files
 	if len(slots) > 1 {
 		p.Files = slices.Concat(files(slots)...)
+	}
+	if h.implied {
+		p.Versions = impliedVersions(slots)
 	}
 	return &p, nil
 }
@@ -249,7 +253,7 @@ func (w *writer) head(h *head) {
 	p := &h.project
 	w.uint(uint64(h.generation))
 	w.int(p.LastSerial)
-	w.texts(p.Versions)
+	w.versions(h)
 	w.text(p.Status.State)
 	w.text(p.Status.Reason)
 	w.texts(p.Tracks)
@@ -283,7 +287,7 @@ func (d *DB) head(txn *badger.Txn, name pypi.Name) (*head, []byte, error) {
 	p := &h.project
 	p.Name = name
 	p.LastSerial = r.int()
-	p.Versions = r.texts()
+	p.Versions, h.implied = r.versions()
 	p.Status.State = r.text()
 	p.Status.Reason = r.text()
 	p.Tracks = r.texts()

@@ -2,6 +2,7 @@ package meta
 
 import (
 	"fmt"
+	"slices"
 
 	"cheeseboard/storage/pypi"
 )
@@ -101,6 +102,7 @@ func (d *DB) put(b *batch, p *pypi.Project) (doomed []pypi.Digest, err error) {
 	next := head{project: *p, generation: old.generation}
 	inline, chunks := arrange(slots, p.Files)
 	next.project.Files = inline
+	next.implied = implies(append(slices.Clone(chunks), chunk{files: inline}), p.Versions)
 	stale, err := d.writeChunks(b, p.Name, old, &next, chunks)
 	if err != nil {
 		return nil, err

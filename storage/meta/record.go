@@ -296,12 +296,17 @@ func (r *reader) texts() []string {
 	if n == 0 {
 		return nil
 	}
-	if n-1 > uint64(len(r.rest)) {
+	return r.list(n - 1)
+}
+
+// list reads n texts; not nil.
+func (r *reader) list(n uint64) []string {
+	if n > uint64(len(r.rest)) {
 		r.fail()
 		return nil
 	}
-	list := make([]string, 0, n-1)
-	for range n - 1 {
+	list := make([]string, 0, n)
+	for range n {
 		list = append(list, r.text())
 	}
 	return list

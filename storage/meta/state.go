@@ -27,12 +27,11 @@ func (d *DB) State(name pypi.Name) ([]byte, error) {
 	if raw == nil || err != nil {
 		return nil, err
 	}
-	_, packed, err := parseState(raw)
-	if err != nil || len(packed) == 0 {
-		return nil, err
+	_, value, packed, err := parseState(raw)
+	if err != nil || !packed {
+		return value, err
 	}
-	value, err := d.zip.open(packed)
-	if err != nil {
+	if value, err = d.zip.open(value); err != nil {
 		return nil, fmt.Errorf("%w: unpack a state: %w", ErrDamaged, err)
 	}
 	return value, nil
@@ -59,11 +58,11 @@ func (d *DB) note(b *batch, name pypi.Name, state State) error {
 	if state.Value == nil && len(state.Marks) == 0 {
 		return b.delete(stateKey(name))
 	}
-	var packed []byte
-	if len(state.Value) > 0 {
-		packed = d.zip.append(nil, state.Value)
+	value, packed := d.zip.append(nil, state.Value), true
+	if len(value) >= len(state.Value) {
+		value, packed = state.Value, false
 	}
-	record := appendState(nil, state.Marks, packed)
+	record := appendState(nil, state.Marks, value, packed)
 	if len(record) > maxValue || len(state.Value) > maxRecord {
 		return fmt.Errorf("%d bytes, packed to %d: at most %d fit", len(state.Value), len(record), maxValue)
 	}
@@ -111,7 +110,7 @@ func (b *batch) lists(name pypi.Name) (map[string]bool, error) {
 	}
 	if raw, err = unseal(raw); err == nil {
 		var names []string
-		if names, _, err = parseState(raw); err == nil {
+		if names, _, _, err = parseState(raw); err == nil {
 			for _, list := range names {
 				in[list] = true
 			}
@@ -144,34 +143,41 @@ func (d *DB) Marked(list string, yield func(pypi.Name, time.Time) bool) error {
 	})
 }
 
-// A state's record is: uvarint number of lists, of each uvarint length and bytes;
-// then the note, packed.
+// A state's record is: uvarint twice the number of lists, and 1 if the note is
+// packed; of each list uvarint length and bytes; then the note.
 
-func appendState(b []byte, marks []Mark, packed []byte) []byte {
-	b = binary.AppendUvarint(b, uint64(len(marks)))
+func appendState(b []byte, marks []Mark, value []byte, packed bool) []byte {
+	first := uint64(len(marks)) << 1
+	if packed {
+		first++
+	}
+	b = binary.AppendUvarint(b, first)
 	for _, m := range marks {
 		b = binary.AppendUvarint(b, uint64(len(m.List)))
 		b = append(b, m.List...)
 	}
-	return append(b, packed...)
+	return append(b, value...)
 }
 
 var errState = fmt.Errorf("%w: a state cannot be read", ErrDamaged)
 
-// parseState gives the note as it is packed.
-func parseState(raw []byte) (lists []string, packed []byte, err error) {
-	number, n := binary.Uvarint(raw)
-	if n <= 0 || number > uint64(len(raw)) {
-		return nil, nil, errState
+// parseState gives nil for a note of no bytes.
+func parseState(raw []byte) (lists []string, value []byte, packed bool, err error) {
+	first, n := binary.Uvarint(raw)
+	if n <= 0 || first>>1 > uint64(len(raw)) {
+		return nil, nil, false, errState
 	}
 	raw = raw[n:]
-	for range number {
+	for range first >> 1 {
 		length, n := binary.Uvarint(raw)
 		if n <= 0 || length > uint64(len(raw)-n) {
-			return nil, nil, errState
+			return nil, nil, false, errState
 		}
 		lists = append(lists, string(raw[n:n+int(length)]))
 		raw = raw[n+int(length):]
 	}
-	return lists, raw, nil
+	if len(raw) == 0 {
+		raw = nil
+	}
+	return lists, raw, first&1 == 1, nil
 }

@@ -112,11 +112,11 @@ func TestUnchangedMarkIsNotWritten(t *testing.T) {
 
 // FuzzParseState: whatever is on the disk, it is read or refused.
 func FuzzParseState(f *testing.F) {
-	f.Add(appendState(nil, []Mark{{List: "retry"}, {List: ""}}, []byte(`{"a":1}`)))
+	f.Add(appendState(nil, []Mark{{List: "retry"}, {List: ""}}, []byte(`{"a":1}`), true))
 	f.Add([]byte(`{"upstream":"x"}`))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		names, value, err := parseState(raw)
+		names, value, packed, err := parseState(raw)
 		if err != nil {
 			return
 		}
@@ -124,8 +124,8 @@ func FuzzParseState(f *testing.F) {
 		for _, n := range names {
 			marks = append(marks, Mark{List: n})
 		}
-		again, v, err := parseState(appendState(nil, marks, value))
-		if err != nil || !cmp.Equal(again, names) || string(v) != string(value) {
+		again, v, p, err := parseState(appendState(nil, marks, value, packed))
+		if err != nil || p != packed || !cmp.Equal(again, names) || string(v) != string(value) {
 			t.Errorf("%q, %q became %q, %q (%v)", names, value, again, v, err)
 		}
 	})

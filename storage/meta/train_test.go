@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"flag"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -58,15 +59,15 @@ func trainDictionary(t *testing.T) []byte {
 		inline, chunks := arrange(nil, page.Files)
 		page.Files = inline
 		var w writer
-		w.head(&head{project: *page, chunks: chunks})
+		w.head(&head{project: *page, chunks: chunks, implied: i%10 > 0})
 		samples = append(samples, w.rest)
 		for _, c := range chunks[:min(len(chunks), 2)] {
 			w = writer{}
 			w.files(c.files)
 			samples = append(samples, w.rest)
 		}
-		if i%5 == 0 {
-			samples = append(samples, []byte(typicalNote(p, i)))
+		if i%50 == 0 {
+			samples = append(samples, []byte(troubledNote(i)))
 		}
 	}
 	trained, err := dict.BuildZstdDict(samples, dict.Options{
@@ -78,10 +79,11 @@ func trainDictionary(t *testing.T) []byte {
 	return trained
 }
 
-// typicalNote is what the follower of an upstream notes of most pages.
-func typicalNote(p *population.Population, i int) string {
-	return `{"upstream":"https://pypi.org/simple/","validators":{"etag":` + quoted(p.ETag(i, 0)) +
-		`},"asked":"2026-11-22T19:22:00.123456789Z"}`
+// troubledNote is what the follower of an upstream notes of a page that it could
+// not have; what it notes of others is short already.
+func troubledNote(i int) string {
+	return fmt.Sprintf(`{"upstream":"https://pypi.org/simple/","validators":{},"asked":"2026-11-22T19:22:%02dZ",`+
+		`"page":{"reason":"fetch https://pypi.org/simple/: upstream answered 503","cause":"refused","failures":%d,`+
+		`"since":"2026-11-21T09:07:%02dZ","next_try":"2026-11-23T10:03:%02dZ"},"files":{},"held_back":0,"refused":[],"remarks":[]}`,
+		i%60, i%9, i%60, i%60)
 }
-
-func quoted(s string) string { return `"` + strings.ReplaceAll(s, `"`, `\"`) + `"` }

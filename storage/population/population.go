@@ -73,6 +73,7 @@ func (p *Population) chance(i int, what uint64) *rand.Rand {
 const (
 	forName = iota
 	forPage
+	forTag
 	forChanges
 )
 

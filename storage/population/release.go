@@ -1,6 +1,8 @@
 package population
 
 import (
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"math"
@@ -178,16 +180,13 @@ func (m *maker) one(filename, version string) pypi.File {
 	return f
 }
 
-// ETag is a validator such as PyPI gives with a page.
+// ETag is a validator such as PyPI gives with a page: the base64 of an MD5.
 func (p *Population) ETag(i, more int) string {
-	const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-	r := p.chance(i, forPage)
-	var tag [22]byte
-	for range more {
+	r := p.chance(i, forTag)
+	for range 2 * more {
 		_ = r.Uint64()
 	}
-	for j := range tag {
-		tag[j] = digits[r.IntN(len(digits))]
-	}
-	return `"` + string(tag[:]) + `"`
+	sum := binary.BigEndian.AppendUint64(nil, r.Uint64())
+	sum = binary.BigEndian.AppendUint64(sum, r.Uint64())
+	return `"` + base64.RawStdEncoding.EncodeToString(sum) + `"`
 }

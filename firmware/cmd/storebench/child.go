@@ -111,8 +111,7 @@ func ingestChild(o *childOptions, in io.Reader) (r outcome, err error) {
 				page.Files[i].URL = ""
 			}
 		}
-		note, _ := noteOf(address, etag) // strings and a time can be marshalled
-		group = append(group, storage.Update{Project: page, State: &storage.State{Value: note}})
+		group = append(group, storage.Update{Project: page, State: &storage.State{Value: noteOf(address, etag)}})
 		r.Pages, r.Files, weight = r.Pages+1, r.Files+len(page.Files), weight+len(page.Files)
 		if len(group) == o.group || weight > heavy {
 			err = flush()
