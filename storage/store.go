@@ -299,6 +299,16 @@ func (s *Store) Dir() string { return s.dir }
 // Project reads a page as the upstream last gave it; false where it is not known.
 func (s *Store) Project(name pypi.Name) (*pypi.Project, bool, error) { return s.meta.Project(name) }
 
+// File looks for a file on a project's page by its digest and name, without
+// reading all of the page: f is nil where the page names no such file, and known
+// is false where there is no page.
+func (s *Store) File(name pypi.Name, digest pypi.Digest, filename string) (f *pypi.File, status pypi.Status, known bool, err error) {
+	return s.meta.File(name, digest, filename)
+}
+
+// Sound tells whether a project's page is here and can be read. ErrDamaged.
+func (s *Store) Sound(name pypi.Name) (known bool, err error) { return s.meta.Sound(name) }
+
 // Info reads serial and generation of a page; false where it is not known.
 func (s *Store) Info(name pypi.Name) (Info, bool, error) { return s.meta.Info(name) }
 

@@ -55,20 +55,15 @@ func (e *Engine) File(ctx context.Context, name pypi.Name, digest pypi.Digest, f
 
 // find looks a file up on its project's page.
 func (e *Engine) find(name pypi.Name, digest pypi.Digest, filename string) (*pypi.File, error) {
-	page, known, err := e.cat.Project(name)
+	f, status, known, err := e.cat.File(name, digest, filename)
 	if err != nil {
 		return nil, err
 	}
-	if known && page.Status.State == pypi.StatusQuarantined {
-		return nil, &Absent{Reason: fmt.Sprintf("%s is in quarantine upstream and is not given out: %s", name, page.Status.Reason)}
+	if known && status.State == pypi.StatusQuarantined {
+		return nil, &Absent{Reason: fmt.Sprintf("%s is in quarantine upstream and is not given out: %s", name, status.Reason)}
 	}
-	if known {
-		for i := range page.Files {
-			d, ok := page.Files[i].Hashes.SHA256()
-			if ok && d == digest && page.Files[i].Filename == filename {
-				return &page.Files[i], nil
-			}
-		}
+	if f != nil {
+		return f, nil
 	}
 	return nil, &Absent{Reason: fmt.Sprintf("the page of %s names no %s with the sha256 %s", name, filename, digest)}
 }

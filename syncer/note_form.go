@@ -16,11 +16,11 @@ import (
 
 // The note of nearly every page says only how to ask whether it has changed. With
 // those of a whole index it is the largest thing after the digests, so it has a
-// form of its own, of about 30 bytes; every other note is JSON.
+// form of its own, of about 35 bytes; every other note is JSON.
 //
 //	1 byte   quietNote
 //	4 bytes  the first of the SHA-256 of the upstream's address
-//	varint   when the page was asked for: seconds since 1970
+//	varint   when the page was asked for: microseconds since 1970
 //	1 byte   1: 16 bytes follow, the ETag is their base64 in quotes; 0: a text
 //	text     uvarint length and bytes, the ETag; where it did not follow already
 //	text     Last-Modified
@@ -56,7 +56,7 @@ func (n *note) marshal() ([]byte, error) {
 	b := append([]byte{quietNote}, sumOf(n.Upstream)...)
 	asked := int64(0)
 	if !n.Asked.IsZero() {
-		asked = n.Asked.Unix()
+		asked = n.Asked.UnixMicro()
 	}
 	b = binary.AppendVarint(b, asked)
 	if tag, ok := packTag(n.Validators.ETag); ok {
@@ -101,7 +101,7 @@ func (n *note) unmarshal(raw []byte, own string) error {
 		return errQuiet
 	}
 	if asked != 0 {
-		n.Asked = time.Unix(asked, 0).UTC()
+		n.Asked = time.UnixMicro(asked).UTC()
 	}
 	packed := raw[4+k] == 1
 	raw = raw[5+k:]

@@ -18,7 +18,7 @@ func TestQuietNote(t *testing.T) {
 		n    note
 		most int
 	}{
-		{note{Upstream: someIndex, Asked: asked, Validators: upstream.Validators{ETag: `"AAECAwQFBgcICQoLDA0ODw"`}}, 30},
+		{note{Upstream: someIndex, Asked: asked, Validators: upstream.Validators{ETag: `"AAECAwQFBgcICQoLDA0ODw"`}}, 32},
 		{note{Upstream: someIndex, Validators: upstream.Validators{ETag: `W/"5f-1a"`, LastModified: "Sun, 22 Nov 2026 10:00:00 GMT"}}, 60},
 		{note{Upstream: someIndex, Asked: asked, Validators: upstream.Validators{ETag: `"AAECAwQFBgcICQoLDA0ODx"`}}, 60}, // no base64 of 16 bytes
 		{note{Upstream: someIndex}, 10},

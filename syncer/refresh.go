@@ -114,7 +114,7 @@ func (e *Engine) look(name pypi.Name, mode removals, class budget.Class, alive f
 	if err != nil {
 		return 0, err
 	}
-	_, known, err := e.cat.Project(name)
+	known, err := e.cat.Sound(name)
 	if err != nil {
 		// The record is damaged: the upstream's page replaces it.
 		e.log.Error("stored page cannot be read, fetching it anew", "project", name, "reason", err)
@@ -183,13 +183,9 @@ func (e *Engine) isBehind(n note, name pypi.Name, stored, fresh int64) (expected
 
 // take stores a new page.
 func (e *Engine) take(name pypi.Name, n note, mode removals, answer *upstream.Answer) (removed int, err error) {
-	old, _, err := e.cat.Project(name)
+	stored, _, err := e.cat.Serial(name)
 	if err != nil {
-		old = nil // look has said so
-	}
-	var stored int64
-	if old != nil {
-		stored = old.LastSerial
+		stored = 0 // look has said that it is damaged
 	}
 	fresh := stored
 	if !answer.NotModified {
@@ -204,6 +200,10 @@ func (e *Engine) take(name pypi.Name, n note, mode removals, answer *upstream.An
 	}
 	if answer.NotModified {
 		return 0, e.notes.edit(name, func(n *note) { n.Expect = 0; n.asked(name, e.now(), e.followedSince()) })
+	}
+	old, _, err := e.cat.Project(name)
+	if err != nil {
+		old = nil // as above
 	}
 	held, err := e.cat.Held(name)
 	if err != nil {
@@ -254,7 +254,7 @@ func (e *Engine) gone(name pypi.Name, mode removals, cause error) (removed int, 
 	if files > 0 && mode != followAll {
 		return files, e.notes.edit(name, func(n *note) { n.HeldBack = files })
 	}
-	_, known, err := e.cat.Project(name)
+	known, err := e.cat.Sound(name)
 	if !known && err == nil {
 		return 0, cause
 	}

@@ -55,6 +55,11 @@ type Item struct {
 type Catalogue interface {
 	// Project reads a page; false where it is not known.
 	Project(pypi.Name) (*pypi.Project, bool, error)
+	// Sound tells whether a page is known, or gives the error that reading it would.
+	Sound(pypi.Name) (known bool, err error)
+	// File looks for a file on a page, without reading all of it: nil where the
+	// page names no file of that digest and name.
+	File(name pypi.Name, digest pypi.Digest, filename string) (f *pypi.File, status pypi.Status, known bool, err error)
 	// Generation tells a number that grows with each change of a project's page
 	// or of what is here of it; false where the project is not known.
 	Generation(pypi.Name) (uint64, bool, error)

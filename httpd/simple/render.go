@@ -21,7 +21,7 @@ const maxKeptBuffer = 1 << 20
 const pageLevel = 1
 
 // entrySize is about what one file takes on a page, in bytes.
-const entrySize = 512
+const entrySize = 640
 
 // renderer holds the buffers of one rendering. There are as many as processors:
 // more renderings at once would only need more memory, not less time.
@@ -50,18 +50,21 @@ func (h *Handler) render(name pypi.Name, page Page, key cacheKey) (rendered, err
 		return rendered{}, fmt.Errorf("load page of %s: %w", name, err)
 	}
 	project = offered(project)
-	r.raw = slices.Grow(r.raw[:0], entrySize*(len(project.Files)+1))
 	link := func(f *pypi.File) string { return h.link(name, f) }
-	if key.json {
-		r.raw = pypi.AppendProjectJSON(r.raw, project, link)
-	} else {
-		r.raw = pypi.AppendProjectHTML(r.raw, project, link)
-	}
 	out := rendered{serial: project.LastSerial}
-	if key.gzip {
-		out.body, err = r.compress()
-	} else {
-		out.body = bytes.Clone(r.raw)
+	switch {
+	case key.gzip && key.json:
+		out.body, err = r.compress(func() (err error) {
+			r.raw, err = pypi.WriteProjectJSON(r.gzip, r.raw, project, link)
+			return err
+		})
+	case key.gzip:
+		out.body, err = r.compress(func() (err error) {
+			r.raw, err = pypi.WriteProjectHTML(r.gzip, r.raw, project, link)
+			return err
+		})
+	default:
+		out.body = r.plain(project, link, key.json)
 	}
 	r.shrink()
 	if err != nil {
@@ -70,8 +73,31 @@ func (h *Handler) render(name pypi.Name, page Page, key cacheKey) (rendered, err
 	return out, nil
 }
 
-// compress packs raw. Equal bytes give equal bytes, as a strong entity tag needs.
-func (r *renderer) compress() ([]byte, error) {
+// plain gives a page as it is. What is large is not copied: the buffer would be
+// given back all the same.
+func (r *renderer) plain(project *pypi.Project, link pypi.Link, json bool) []byte {
+	r.raw = slices.Grow(r.raw[:0], entrySize*(len(project.Files)+1))
+	if json {
+		r.raw = pypi.AppendProjectJSON(r.raw, project, link)
+	} else {
+		r.raw = pypi.AppendProjectHTML(r.raw, project, link)
+	}
+	return own(r.raw)
+}
+
+// own gives bytes that nobody else will write to: those of a buffer that is too
+// large to be kept, or a copy.
+func own(b []byte) []byte {
+	if cap(b) > maxKeptBuffer {
+		return b
+	}
+	return bytes.Clone(b)
+}
+
+// compress packs what write writes to r.gzip, piece by piece: a page of thousands
+// of files is several times as large as packed. Equal bytes give equal bytes, as a
+// strong entity tag needs.
+func (r *renderer) compress(write func() error) ([]byte, error) {
 	r.packed.Reset()
 	if r.gzip == nil {
 		var err error
@@ -81,13 +107,13 @@ func (r *renderer) compress() ([]byte, error) {
 	} else {
 		r.gzip.Reset(&r.packed)
 	}
-	if _, err := r.gzip.Write(r.raw); err != nil {
+	if err := write(); err != nil {
 		return nil, err
 	}
 	if err := r.gzip.Close(); err != nil {
 		return nil, err
 	}
-	return bytes.Clone(r.packed.Bytes()), nil
+	return own(r.packed.Bytes()), nil
 }
 
 func (r *renderer) shrink() {

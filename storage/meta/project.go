@@ -78,6 +78,67 @@ func files(slots []chunk) (list [][]pypi.File) {
 	return list
 }
 
+// File looks for a file on a project's page by its digest and name, and reads no
+// more of the page than it must: f is nil where the page names no such file.
+// known is false where there is no page.
+func (d *DB) File(name pypi.Name, digest pypi.Digest, filename string) (f *pypi.File, status pypi.Status, known bool, err error) {
+	txn := d.db.NewTransaction(false)
+	defer txn.Discard()
+	h, _, err := d.head(txn, name)
+	if h == nil || err != nil {
+		return nil, status, false, wrapRead(name, err)
+	}
+	among := func(files []pypi.File) bool {
+		for i := range files {
+			if is, ok := files[i].Hashes.SHA256(); ok && is == digest && files[i].Filename == filename {
+				f = &files[i]
+				return true
+			}
+		}
+		return false
+	}
+	if among(h.project.Files) {
+		return f, h.project.Status, true, nil
+	}
+	for _, c := range h.chunks {
+		if err := d.readChunk(txn, name, &c); err != nil {
+			return nil, status, false, wrapRead(name, err)
+		}
+		if among(c.files) {
+			break
+		}
+	}
+	return f, h.project.Status, true, nil
+}
+
+// Sound tells whether a project's page is here, and reads it so far as to see
+// that it can be: ErrDamaged. It needs little memory also for a large page.
+func (d *DB) Sound(name pypi.Name) (known bool, err error) {
+	txn := d.db.NewTransaction(false)
+	defer txn.Discard()
+	h, _, err := d.head(txn, name)
+	if h == nil || err != nil {
+		return false, wrapRead(name, err)
+	}
+	for _, c := range h.chunks {
+		raw, _, err := get(txn, chunkKey(name, c))
+		if err == nil {
+			_, err = unseal(raw)
+		}
+		if err != nil {
+			return false, wrapRead(name, err)
+		}
+	}
+	return true, nil
+}
+
+func wrapRead(name pypi.Name, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("read project %s: %w", name, err)
+}
+
 // Info reads what is known of a project's page; false where there is none.
 func (d *DB) Info(name pypi.Name) (Info, bool, error) {
 	txn := d.db.NewTransaction(false)

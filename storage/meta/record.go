@@ -231,7 +231,8 @@ func (d *DB) pack(w *writer) ([]byte, error) {
 
 type reader struct {
 	raw, rest []byte
-	time      int64 // of the file before
+	all       string // the rest from its beginning: texts are parts of it
+	time      int64  // of the file before
 	err       error
 }
 
@@ -248,7 +249,7 @@ func (d *DB) unpack(value []byte) (*reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: unpack record: %w", ErrDamaged, err)
 	}
-	return &reader{raw: payload[k : k+int(n)], rest: rest}, nil
+	return &reader{raw: payload[k : k+int(n)], rest: rest, all: string(rest)}, nil
 }
 
 var errShort = errors.New("a record is cut short")
@@ -286,9 +287,9 @@ func (r *reader) text() string {
 		r.fail()
 		return ""
 	}
-	s := string(r.rest[:n])
+	from := len(r.all) - len(r.rest)
 	r.rest = r.rest[n:]
-	return s
+	return r.all[from : from+int(n)]
 }
 
 func (r *reader) texts() []string {

@@ -14,6 +14,10 @@ import (
 // names of the metadata attribute are written, for old installers. A quarantined
 // project is written without files.
 func AppendProjectHTML(dst []byte, p *Project, link Link) []byte {
+	return projectHTML(dst, p, link, nil)
+}
+
+func projectHTML(dst []byte, p *Project, link Link, out *pieces) []byte {
 	dst = appendHTMLHead(dst)
 	if p.Status.State != "" {
 		dst = appendHTMLMeta(dst, "pypi:project-status", p.Status.State)
@@ -33,7 +37,7 @@ func AppendProjectHTML(dst []byte, p *Project, link Link) []byte {
 	dst = appendHTMLText(dst, string(p.Name))
 	dst = append(dst, "</h1>\n"...)
 	for i, files := 0, offered(p); i < len(files); i++ {
-		dst = appendHTMLFile(dst, &files[i], link)
+		dst = out.take(appendHTMLFile(dst, &files[i], link))
 	}
 	return appendHTMLTail(dst, p.LastSerial)
 }

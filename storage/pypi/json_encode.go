@@ -14,6 +14,10 @@ import (
 // an index states none, deriving them from the file names is the caller's work.
 // A quarantined project is written without files (PEP 792).
 func AppendProjectJSON(dst []byte, p *Project, link Link) []byte {
+	return projectJSON(dst, p, link, nil)
+}
+
+func projectJSON(dst []byte, p *Project, link Link, out *pieces) []byte {
 	dst = append(dst, `{"meta":{"api-version":"`+APIVersion+`"`...)
 	if p.LastSerial > 0 {
 		dst = strconv.AppendInt(append(dst, `,"_last-serial":`...), p.LastSerial, 10)
@@ -38,7 +42,7 @@ func AppendProjectJSON(dst []byte, p *Project, link Link) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = appendJSONFile(dst, &files[i], link)
+		dst = out.take(appendJSONFile(dst, &files[i], link))
 	}
 	return append(dst, `]}`...)
 }

@@ -40,7 +40,7 @@ func openDevice(ctx context.Context, folder string, size int64) (*device, error)
 	loop, err := output(ctx, "losetup", "--direct-io=on", "--find", "--show", image)
 	if err == nil {
 		d.loop = filepath.Base(loop)
-		if _, err = output(ctx, "mkfs.ext4", "-q", "-F", loop); err == nil {
+		if _, err = output(ctx, "mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", loop); err == nil {
 			_, err = output(ctx, "mount", "-o", "noatime", loop, mount)
 		}
 		if err != nil {

@@ -92,7 +92,7 @@ func noEnd(err error) error {
 func noteOf(upstream, etag string) []byte {
 	sum := sha256.Sum256([]byte(upstream))
 	note := append([]byte{1}, sum[:4]...)
-	note = binary.AppendVarint(note, time.Now().Unix())
+	note = binary.AppendVarint(note, time.Now().UnixMicro())
 	tag, _ := base64.RawStdEncoding.DecodeString(strings.Trim(etag, `"`)) // the population's are sound
 	note = append(append(note, 1), tag...)
 	return append(note, 0)
