@@ -184,14 +184,22 @@ func engineOptions(c config.Config, log *slog.Logger) (syncer.Options, error) {
 	return o, nil
 }
 
+// What the garbage collector is to keep the program's memory under, in bytes: less
+// than a box of 64 MB has while it serves, and of 128 MB while it only brings in,
+// so that there is room for the pages of the store that the kernel keeps.
+const (
+	MemoryServing   = 44 << 20
+	MemoryIngesting = 92 << 20
+)
+
 // Tune sets the garbage collector for a small board, unless the environment has
 // set it: it trades a little CPU for a lot of memory.
-func Tune() {
+func Tune(limit int64) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(50)
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(96 << 20)
+		debug.SetMemoryLimit(limit)
 	}
 }
 

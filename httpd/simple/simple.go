@@ -84,7 +84,7 @@ type Deps struct {
 	Link func(pypi.Name, *pypi.File) string
 	// Log gets internal errors; nil discards.
 	Log *slog.Logger
-	// CacheBytes bounds the rendered pages that are kept; 0 means 8 MiB, and
+	// CacheBytes bounds the rendered pages that are kept; 0 means 3 MiB, and
 	// with a negative value none are.
 	CacheBytes int64
 	// Scratch makes an empty file without a name for a prepared root list, and
@@ -110,7 +110,7 @@ func New(d Deps) *Handler {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
 	if d.CacheBytes == 0 {
-		d.CacheBytes = 8 << 20
+		d.CacheBytes = 3 << 20
 	}
 	return &Handler{
 		index: d.Index, link: d.Link, log: d.Log, cache: newCache(d.CacheBytes), renderers: newRenderers(),

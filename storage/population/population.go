@@ -64,6 +64,17 @@ func (p *Population) Files(i int) int {
 	return max(1, int(math.Round(n)))
 }
 
+// LargestProject is the project with the most files.
+func (p *Population) LargestProject() int {
+	largest := 0
+	for i := range p.projects {
+		if i*p.stride%p.projects == p.projects-1 {
+			largest = i
+		}
+	}
+	return largest
+}
+
 // chance gives the source of everything random about a project.
 func (p *Population) chance(i int, what uint64) *rand.Rand {
 	return rand.New(rand.NewPCG(p.seed, uint64(i)<<8|what))

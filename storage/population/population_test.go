@@ -30,6 +30,9 @@ func TestShape(t *testing.T) {
 	if m := counts[projects-1]; m != Largest {
 		t.Errorf("the largest has %d files, want %d", m, Largest)
 	}
+	if i := p.LargestProject(); p.Files(i) != Largest {
+		t.Errorf("project %d has %d files, want %d", i, p.Files(i), Largest)
+	}
 	if m := float64(names) / projects; m < 10 || m > 20 {
 		t.Errorf("names have %.1f bytes, want about 15", m)
 	}

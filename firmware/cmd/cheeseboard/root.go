@@ -98,7 +98,7 @@ func (f *flags) start(quiet bool) (app.Config, *slog.Logger, error) {
 	if quiet && c.Log.Level == slog.LevelInfo {
 		c.Log.Level = slog.LevelError
 	}
-	app.Tune()
+	app.Tune(app.MemoryIngesting)
 	return c, app.NewLog(c), nil
 }
 

@@ -23,6 +23,7 @@ func serve(c *cobra.Command, f *flags) error {
 	if err != nil {
 		return err
 	}
+	app.Tune(app.MemoryServing)
 	box, err := app.Open(settings, log)
 	if err != nil {
 		return err

@@ -54,7 +54,11 @@ type spread struct {
 }
 
 func runChild(_ context.Context, what string, o *childOptions) error {
-	app.Tune()
+	limit := int64(app.MemoryIngesting)
+	if what == "read" || what == "boltread" {
+		limit = app.MemoryServing
+	}
+	app.Tune(limit)
 	var result outcome
 	var err error
 	switch what {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -119,20 +120,34 @@ func (c *cell) close() error {
 // sampleEvery is how often a process is looked at.
 const sampleEvery = 50 * time.Millisecond
 
-// watch looks at the anonymous memory of a process until it is told to stop, and
-// gives the most that it saw, in bytes, and the most resident memory.
-func watch(pid int, stop <-chan struct{}) (anon, resident int64) {
-	tick := time.NewTicker(sampleEvery)
-	defer tick.Stop()
-	for {
-		anon = max(anon, statusField(pid, "RssAnon:"))
-		resident = max(resident, statusField(pid, "VmRSS:"))
-		select {
-		case <-stop:
-			return anon, resident
-		case <-tick.C:
+// watcher looks at the memory of a process until it is told to stop.
+type watcher struct {
+	anon, resident atomic.Int64 // bytes, the most so far
+	end, ended     chan struct{}
+}
+
+func watch(pid int) *watcher {
+	w := &watcher{end: make(chan struct{}), ended: make(chan struct{})}
+	go func() {
+		defer close(w.ended)
+		tick := time.NewTicker(sampleEvery)
+		defer tick.Stop()
+		for {
+			w.anon.Store(max(w.anon.Load(), statusField(pid, "RssAnon:")))
+			w.resident.Store(max(w.resident.Load(), statusField(pid, "VmRSS:")))
+			select {
+			case <-w.end:
+				return
+			case <-tick.C:
+			}
 		}
-	}
+	}()
+	return w
+}
+
+func (w *watcher) stop() {
+	close(w.end)
+	<-w.ended
 }
 
 func statusField(pid int, field string) int64 {

@@ -49,11 +49,7 @@ func (b *bench) start(ctx context.Context, name, child string, limit int64, o *c
 	if err := cmd.Start(); err != nil {
 		return m, err
 	}
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		m.anon, m.resident = watch(cmd.Process.Pid, stop)
-	}()
+	seen := watch(cmd.Process.Pid)
 	var fed error
 	if feed != nil {
 		w := pageWriter{bufio.NewWriterSize(in, 1<<20)}
@@ -61,8 +57,8 @@ func (b *bench) start(ctx context.Context, name, child string, limit int64, o *c
 	}
 	err = errors.Join(fed, in.Close())
 	told, readErr := io.ReadAll(out)
-	close(stop)
-	<-stopped
+	seen.stop()
+	m.anon, m.resident = seen.anon.Load(), seen.resident.Load()
 	m.peak, m.kills = cell.peak()
 	if waitErr := errors.Join(readErr, cmd.Wait()); waitErr != nil {
 		return m, fmt.Errorf("%s: %w (killed for want of memory: %d times)", name, errors.Join(waitErr, err), m.kills)

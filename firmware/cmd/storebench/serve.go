@@ -78,20 +78,23 @@ func (b *bench) serving(ctx context.Context) error {
 			b.report.key("root_list_ms", s.list)
 		} else {
 			b.report.key("first_answer_warm_ms", s.first)
-			b.report.key("serve_anon_mb", mega(s.anon))
+			b.report.key("serve_anon_mb", mega(s.usual))
+			b.report.key("serve_anon_largest_mb", mega(s.anon))
 			b.report.key("serve_cgroup_mb", mega(s.peak))
 			b.report.key("stop_ms", s.stop)
 		}
 		b.report.row("serving in 64 MiB, "+state, "first answer after %.0f ms; %d pages to %d clients: p50 %.1f ms, p99 %.1f ms", s.first, requests, clients, s.pages.P50, s.pages.P99)
-		b.report.row("", "root list after %.0f ms; %s; stopped after %.0f ms", s.list, s.memory(), s.stop)
+		b.report.row("", "root list after %.0f ms, the largest page to all of them after %.0f ms; stopped after %.0f ms", s.list, s.largest, s.stop)
+		b.report.row("", "anonymous %.1f MB before the largest page; with it %s", mega(s.usual), s.memory())
 	}
 	return nil
 }
 
 type served struct {
 	measured
-	first, list, stop float64 // milliseconds
-	pages             spread
+	first, list, stop, largest float64 // milliseconds
+	pages                      spread
+	usual                      int64 // anonymous memory in bytes, before the largest page
 }
 
 // serve runs cheeseboard until it has answered its clients.
@@ -113,14 +116,10 @@ func (b *bench) serve(ctx context.Context) (s served, err error) {
 	if err := cmd.Start(); err != nil {
 		return s, err
 	}
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		s.anon, s.resident = watch(cmd.Process.Pid, stop)
-	}()
-	asked := b.ask(ctx, &s, bufio.NewReader(out), begun)
-	close(stop)
-	<-stopped
+	seen := watch(cmd.Process.Pid)
+	asked := b.ask(ctx, &s, seen, bufio.NewReader(out), begun)
+	seen.stop()
+	s.anon, s.resident = seen.anon.Load(), seen.resident.Load()
 	s.peak, s.kills = cell.peak()
 	stopping := time.Now()
 	err = cmd.Process.Signal(syscall.SIGTERM)
@@ -133,7 +132,7 @@ func (b *bench) serve(ctx context.Context) (s served, err error) {
 }
 
 // ask waits until cheeseboard says where it is, and asks for pages.
-func (b *bench) ask(ctx context.Context, s *served, says *bufio.Reader, begun time.Time) error {
+func (b *bench) ask(ctx context.Context, s *served, seen *watcher, says *bufio.Reader, begun time.Time) error {
 	index := ""
 	for index == "" {
 		line, err := says.ReadString('\n')
@@ -172,6 +171,20 @@ func (b *bench) ask(ctx context.Context, s *served, says *bufio.Reader, begun ti
 	at := time.Now()
 	err := get(ctx, client, index)
 	s.list = milliseconds(at)
+	s.usual = seen.anon.Load()
+	at = time.Now()
+	largest := string(b.population.Name(b.population.LargestProject()))
+	for range clients {
+		running.Go(func() {
+			if e := get(ctx, client, index+largest+"/"); e != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				err = errors.Join(err, e)
+			}
+		})
+	}
+	running.Wait()
+	s.largest = milliseconds(at)
 	return err
 }
 
