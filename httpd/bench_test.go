@@ -8,7 +8,6 @@ import (
 
 	"cheeseboard/httpd"
 	"cheeseboard/httpd/simple"
-	"cheeseboard/storage/pypi"
 )
 
 const pipAccept = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html; q=0.1, text/html; q=0.01"
@@ -33,7 +32,7 @@ func benchmarkPage(b *testing.B, n int) {
 		b.Fatal(err)
 	}
 	x.page = func() (simple.Page, error) {
-		return simple.Page{Tag: "7", Load: func() (*pypi.Project, error) { return p, nil }}, nil
+		return simple.Page{Tag: "7", Visit: visit(p)}, nil
 	}
 	request := httptest.NewRequest("GET", "/simple/demo/", nil)
 	request.Header.Set("Accept", pipAccept)

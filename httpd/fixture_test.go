@@ -35,7 +35,12 @@ func (b *box) Page(_ context.Context, name pypi.Name) (simple.Page, error) {
 	if name != "demo" {
 		return simple.Page{}, &simple.Missing{Reason: "There is no such project."}
 	}
-	return simple.Page{Tag: "7", Load: func() (*pypi.Project, error) { return project(b.data, 1) }}, nil
+	p, err := project(b.data, 1)
+	return simple.Page{Tag: "7", Visit: visit(p)}, err
+}
+
+func visit(p *pypi.Project) func(func(*pypi.Project, pypi.Files) error) error {
+	return func(use func(*pypi.Project, pypi.Files) error) error { return use(p, pypi.FilesOf(p)) }
 }
 
 func (b *box) Names(context.Context) (simple.Names, error) {

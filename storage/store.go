@@ -299,6 +299,13 @@ func (s *Store) Dir() string { return s.dir }
 // Project reads a page as the upstream last gave it; false where it is not known.
 func (s *Store) Project(name pypi.Name) (*pypi.Project, bool, error) { return s.meta.Project(name) }
 
+// Visit hands a page as it is at this moment to use, with its generation and what
+// gives its files, a few of them in memory at a time. known is false, and use not
+// called, where there is no page; the error is use's or of the store.
+func (s *Store) Visit(name pypi.Name, use func(p *pypi.Project, generation uint64, files pypi.Files) error) (known bool, err error) {
+	return s.meta.Visit(name, use)
+}
+
 // File looks for a file on a project's page by its digest and name, without
 // reading all of the page: f is nil where the page names no such file, and known
 // is false where there is no page.

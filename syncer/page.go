@@ -17,8 +17,10 @@ import (
 
 // View is a project's page as it may be offered at this moment.
 type View struct {
-	Tag  string // changes whenever what Load gives changes
-	Load func() (*pypi.Project, error)
+	Tag string // changes whenever what Visit gives changes
+	// Visit hands the page to use, without files, and what gives these, one after
+	// the other, until use returns. Its error is use's or of the store.
+	Visit func(use func(*pypi.Project, pypi.Files) error) error
 }
 
 // Page gives the page of a project for a client. While the line is good and
@@ -58,7 +60,9 @@ func (e *Engine) Page(ctx context.Context, name pypi.Name) (View, error) {
 		}
 		tag += fmt.Sprintf("m%x", sum.Sum32())
 	}
-	return View{Tag: tag, Load: func() (*pypi.Project, error) { return e.offer(name, generation, offering{all, besides}, bad) }}, nil
+	return View{Tag: tag, Visit: func(use func(*pypi.Project, pypi.Files) error) error {
+		return e.offer(name, offering{all, besides}, bad, use)
+	}}, nil
 }
 
 // badMetadata lists the files whose advertised metadata turned out not to be
@@ -92,71 +96,91 @@ type offering struct {
 
 func (o offering) has(d pypi.Digest) bool { return o.all || o.besides[d] }
 
-// offer reads a page and leaves out what cannot be delivered. When the page
-// changes while it is read, it is read again: what is given is never older than
-// the tag.
-func (e *Engine) offer(name pypi.Name, generation uint64, can offering, bad []string) (*pypi.Project, error) {
-	var page *pypi.Project
-	var held map[pypi.Digest]Item
-	for range 3 {
-		var known bool
-		var err error
-		if page, known, err = e.cat.Project(name); err != nil {
-			return nil, err
+// errChanged: a page was read while what is here of it changed.
+var errChanged = errors.New("the page changed at this moment")
+
+// offer hands a page to use without what cannot be delivered. When it changes
+// while it is looked at, it is looked at again: what is given is never older than
+// its tag.
+func (e *Engine) offer(name pypi.Name, can offering, bad []string, use func(*pypi.Project, pypi.Files) error) error {
+	const tries = 3
+	for try := 1; ; try++ {
+		known, err := e.cat.Visit(name, func(page *pypi.Project, generation uint64, files pypi.Files) error {
+			held, err := e.cat.Held(name)
+			if err != nil {
+				return err
+			}
+			now, _, err := e.cat.Generation(name)
+			if err != nil {
+				return err
+			}
+			if now != generation && try < tries {
+				return errChanged
+			}
+			files = deliverable(name, files, held, can, bad)
+			// To those who follow this box its own count of changes is the serial.
+			page.LastSerial = int64(generation)
+			if !can.all || page.Versions == nil {
+				if page.Versions, err = versionsOf(name, files); err != nil {
+					return err
+				}
+			}
+			return use(page, files)
+		})
+		switch {
+		case errors.Is(err, errChanged):
+			continue
+		case err == nil && !known:
+			err = fmt.Errorf("read page of %s: it was removed at this moment", name)
 		}
-		if !known {
-			return nil, fmt.Errorf("read page of %s: it was removed at this moment", name)
+		return err
+	}
+}
+
+// deliverable leaves out files that cannot be delivered, and of the others what
+// cannot.
+func deliverable(name pypi.Name, files pypi.Files, held map[pypi.Digest]Item, can offering, bad []string) pypi.Files {
+	return func(yield func(*pypi.File, error) bool) {
+		for f, err := range files {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			item, ok := fileItem(name, f)
+			here, is := held[item.Digest]
+			if !ok || !is && !can.has(item.Digest) {
+				continue
+			}
+			if is {
+				f.Size = here.Size // counted, not told
+			}
+			if m, ok := metadataItem(name, f); !ok || slices.Contains(bad, f.Filename) {
+				f.CoreMetadata = pypi.CoreMetadata{}
+			} else if _, here := held[m.Digest]; !here && !can.has(m.Digest) {
+				f.CoreMetadata = pypi.CoreMetadata{}
+			}
+			if !yield(f, nil) {
+				return
+			}
 		}
-		if held, err = e.cat.Held(name); err != nil {
-			return nil, err
-		}
-		now, _, err := e.cat.Generation(name)
+	}
+}
+
+// versionsOf lists the versions that files bring, in their order.
+func versionsOf(name pypi.Name, files pypi.Files) ([]string, error) {
+	out := []string{}
+	seen := make(map[string]bool)
+	for f, err := range files {
 		if err != nil {
 			return nil, err
 		}
-		if now == generation {
-			break
-		}
-		generation = now
-	}
-	files := page.Files[:0]
-	for _, f := range page.Files {
-		item, ok := fileItem(name, &f)
-		here, is := held[item.Digest]
-		if !ok || !is && !can.has(item.Digest) {
-			continue
-		}
-		if is {
-			f.Size = here.Size // counted, not told
-		}
-		if m, ok := metadataItem(name, &f); !ok || slices.Contains(bad, f.Filename) {
-			f.CoreMetadata = pypi.CoreMetadata{}
-		} else if _, here := held[m.Digest]; !here && !can.has(m.Digest) {
-			f.CoreMetadata = pypi.CoreMetadata{}
-		}
-		files = append(files, f)
-	}
-	page.Files = files
-	// To those who follow this box its own count of changes is the serial.
-	page.LastSerial = int64(generation)
-	if !can.all || page.Versions == nil {
-		page.Versions = versionsOf(page)
-	}
-	return page, nil
-}
-
-// versionsOf lists the versions that the files of a page bring, in their order.
-func versionsOf(p *pypi.Project) []string {
-	out := []string{}
-	seen := make(map[string]bool)
-	for i := range p.Files {
-		v, _, err := pypi.DistributionVersion(p.Name, p.Files[i].Filename)
+		v, _, err := pypi.DistributionVersion(name, f.Filename)
 		if err == nil && !seen[v.String()] {
 			seen[v.String()] = true
 			out = append(out, v.String())
 		}
 	}
-	return out
+	return out, nil
 }
 
 // freshen asks the upstream for a page that is not fresh, within a client's

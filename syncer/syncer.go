@@ -55,6 +55,9 @@ type Item struct {
 type Catalogue interface {
 	// Project reads a page; false where it is not known.
 	Project(pypi.Name) (*pypi.Project, bool, error)
+	// Visit hands a page as it is at this moment to use: without files, with its
+	// Generation, and what gives the files, one after the other, until use returns.
+	Visit(name pypi.Name, use func(page *pypi.Project, generation uint64, files pypi.Files) error) (known bool, err error)
 	// Sound tells whether a page is known, or gives the error that reading it would.
 	Sound(pypi.Name) (known bool, err error)
 	// File looks for a file on a page, without reading all of it: nil where the

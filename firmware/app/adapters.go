@@ -177,7 +177,7 @@ func (x frontIndex) Page(ctx context.Context, name pypi.Name) (simple.Page, erro
 	if errors.As(err, &absent) {
 		return simple.Page{}, &simple.Missing{Reason: absent.Reason, RetryAfter: absent.RetryAfter}
 	}
-	return simple.Page{Tag: x.store.ID() + "-" + v.Tag, Load: v.Load}, err
+	return simple.Page{Tag: x.store.ID() + "-" + v.Tag, Visit: v.Visit}, err
 }
 
 func (x frontIndex) Names(ctx context.Context) (simple.Names, error) {

@@ -2,9 +2,10 @@ package simple
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"runtime"
-	"slices"
 
 	"cheeseboard/storage/pypi"
 
@@ -20,15 +21,12 @@ const maxKeptBuffer = 256 << 10
 // 1 % over level 1.
 const pageLevel = 1
 
-// entrySize is about what one file takes on a page, in bytes.
-const entrySize = 640
-
 // renderer holds the buffers of one rendering. There are as many as processors:
 // more renderings at once would only need more memory, not less time.
 type renderer struct {
-	raw    []byte
-	packed bytes.Buffer
-	gzip   *gzip.Writer
+	raw  []byte
+	out  bytes.Buffer
+	gzip *gzip.Writer
 }
 
 func newRenderers() chan *renderer {
@@ -45,44 +43,47 @@ func (h *Handler) render(name pypi.Name, page Page, key cacheKey) (rendered, err
 	r := <-h.renderers
 	defer func() { h.renderers <- r }()
 
-	project, err := page.Load()
-	if err != nil {
-		return rendered{}, fmt.Errorf("load page of %s: %w", name, err)
-	}
-	project = offered(project)
-	link := func(f *pypi.File) string { return h.link(name, f) }
-	out := rendered{serial: project.LastSerial}
-	switch {
-	case key.gzip && key.json:
-		out.body, err = r.compress(func() (err error) {
-			r.raw, err = pypi.WriteProjectJSON(r.gzip, r.raw, project, link)
+	var out rendered
+	err := page.Visit(func(project *pypi.Project, files pypi.Files) (err error) {
+		out.serial = project.LastSerial
+		write := func(w io.Writer) (err error) {
+			link := func(f *pypi.File) string { return h.link(name, f) }
+			if key.json {
+				r.raw, err = pypi.WriteProjectJSON(w, r.raw, project, offered(files), link)
+			} else {
+				r.raw, err = pypi.WriteProjectHTML(w, r.raw, project, offered(files), link)
+			}
 			return err
-		})
-	case key.gzip:
-		out.body, err = r.compress(func() (err error) {
-			r.raw, err = pypi.WriteProjectHTML(r.gzip, r.raw, project, link)
-			return err
-		})
-	default:
-		out.body = r.plain(project, link, key.json)
-	}
+		}
+		out.body, err = r.body(key.gzip, write)
+		return err
+	})
 	r.shrink()
 	if err != nil {
-		return rendered{}, fmt.Errorf("compress page of %s: %w", name, err)
+		return rendered{}, fmt.Errorf("render page of %s: %w", name, err)
 	}
 	return out, nil
 }
 
-// plain gives a page as it is. What is large is not copied: the buffer would be
-// given back all the same.
-func (r *renderer) plain(project *pypi.Project, link pypi.Link, json bool) []byte {
-	r.raw = slices.Grow(r.raw[:0], entrySize*(len(project.Files)+1))
-	if json {
-		r.raw = pypi.AppendProjectJSON(r.raw, project, link)
-	} else {
-		r.raw = pypi.AppendProjectHTML(r.raw, project, link)
+// body gathers what write writes, packed or not. A page of thousands of files is
+// never in memory as a whole, but for what is sent. Equal bytes give equal bytes,
+// as a strong entity tag needs.
+func (r *renderer) body(packed bool, write func(io.Writer) error) ([]byte, error) {
+	r.out.Reset()
+	if !packed {
+		err := write(&r.out)
+		return own(r.out.Bytes()), err
 	}
-	return own(r.raw)
+	if r.gzip == nil {
+		var err error
+		if r.gzip, err = gzip.NewWriterLevel(&r.out, pageLevel); err != nil {
+			return nil, err
+		}
+	} else {
+		r.gzip.Reset(&r.out)
+	}
+	err := errors.Join(write(r.gzip), r.gzip.Close())
+	return own(r.out.Bytes()), err
 }
 
 // own gives bytes that nobody else will write to: those of a buffer that is too
@@ -94,61 +95,35 @@ func own(b []byte) []byte {
 	return bytes.Clone(b)
 }
 
-// compress packs what write writes to r.gzip, piece by piece: a page of thousands
-// of files is several times as large as packed. Equal bytes give equal bytes, as a
-// strong entity tag needs.
-func (r *renderer) compress(write func() error) ([]byte, error) {
-	r.packed.Reset()
-	if r.gzip == nil {
-		var err error
-		if r.gzip, err = gzip.NewWriterLevel(&r.packed, pageLevel); err != nil {
-			return nil, err
-		}
-	} else {
-		r.gzip.Reset(&r.packed)
-	}
-	if err := write(); err != nil {
-		return nil, err
-	}
-	if err := r.gzip.Close(); err != nil {
-		return nil, err
-	}
-	return own(r.packed.Bytes()), nil
-}
-
 func (r *renderer) shrink() {
 	if cap(r.raw) > maxKeptBuffer {
 		r.raw = nil
 	}
-	if r.packed.Cap() > maxKeptBuffer {
-		r.packed = bytes.Buffer{}
+	if r.out.Cap() > maxKeptBuffer {
+		r.out = bytes.Buffer{}
 	}
 }
 
-// offered gives the project without what cannot be delivered: files that no
-// SHA-256 stands for, files with a name that is not safe, and signatures, which
-// are not kept. A quarantined project offers no files (PEP 792). The project
-// itself is not changed.
-func offered(p *pypi.Project) *pypi.Project {
-	if p.Status.State == pypi.StatusQuarantined {
-		out := *p
-		out.Files = nil
-		return &out
-	}
-	sound := func(f pypi.File) bool {
-		_, ok := f.Hashes.SHA256()
-		return ok && pypi.CheckFilename(f.Filename) == nil
-	}
-	if !slices.ContainsFunc(p.Files, func(f pypi.File) bool { return !sound(f) || f.GPGSig != pypi.Unstated }) {
-		return p
-	}
-	out := *p
-	out.Files = make([]pypi.File, 0, len(p.Files))
-	for _, f := range p.Files {
-		if sound(f) {
-			f.GPGSig = pypi.Unstated
-			out.Files = append(out.Files, f)
+// offered leaves out what cannot be delivered: files that no SHA-256 stands for,
+// files with a name that is not safe, and signatures, which are not kept.
+func offered(files pypi.Files) pypi.Files {
+	return func(yield func(*pypi.File, error) bool) {
+		for f, err := range files {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if _, ok := f.Hashes.SHA256(); !ok || pypi.CheckFilename(f.Filename) != nil {
+				continue
+			}
+			if f.GPGSig != pypi.Unstated {
+				unsigned := *f // what is visited is only read
+				unsigned.GPGSig = pypi.Unstated
+				f = &unsigned
+			}
+			if !yield(f, nil) {
+				return
+			}
 		}
 	}
-	return &out
 }

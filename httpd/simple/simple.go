@@ -49,11 +49,12 @@ type Page struct {
 	// one project equal tags mean equal content. A page without a tag is
 	// rendered for each request and cannot be revalidated.
 	Tag string
-	// Load gives the content that Tag stands for, or an error if that has
-	// changed meanwhile. It is called only if the body is needed and not kept,
-	// by one goroutine at a time for one tag and form. What it gives is only
-	// read.
-	Load func() (*pypi.Project, error)
+	// Visit hands the content that Tag stands for, or what it has become
+	// meanwhile, to use: a project without files, and what gives these, one after
+	// the other, until use returns. It is called only if the body is needed and not
+	// kept, by one goroutine at a time for one tag and form. Its error is use's, or
+	// that of reading.
+	Visit func(use func(*pypi.Project, pypi.Files) error) error
 }
 
 // Names is the root list.

@@ -43,12 +43,15 @@ func (x *fakeIndex) Page(_ context.Context, name pypi.Name) (simple.Page, error)
 	if name != "demo" {
 		return simple.Page{}, &simple.Missing{Reason: "No project is called " + string(name) + " here."}
 	}
-	return simple.Page{Tag: x.tag, Load: func() (*pypi.Project, error) {
+	return simple.Page{Tag: x.tag, Visit: func(use func(*pypi.Project, pypi.Files) error) error {
 		x.loads.Add(1)
 		if x.before != nil {
 			x.before()
 		}
-		return x.project, x.loadErr
+		if x.loadErr != nil {
+			return x.loadErr
+		}
+		return use(x.project, pypi.FilesOf(x.project))
 	}}, nil
 }
 

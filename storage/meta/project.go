@@ -78,6 +78,50 @@ func files(slots []chunk) (list [][]pypi.File) {
 	return list
 }
 
+// Visit hands a page as it is at this moment to use: the project without its
+// files, its generation (see Info), and what gives the files, which is good until
+// use returns. At most a chunk of them is in memory. known is false, and use not
+// called, where there is no page; the error is use's or of the store.
+func (d *DB) Visit(name pypi.Name, use func(p *pypi.Project, generation uint64, files pypi.Files) error) (known bool, err error) {
+	txn := d.db.NewTransaction(false)
+	defer txn.Discard()
+	h, _, err := d.head(txn, name)
+	if h == nil || err != nil {
+		return false, wrapRead(name, err)
+	}
+	_, generation, err := get(txn, nameKey(name))
+	if err != nil {
+		return false, wrapRead(name, err)
+	}
+	newest := h.project.Files
+	files := func(yield func(*pypi.File, error) bool) {
+		for _, c := range h.chunks {
+			if err := d.readChunk(txn, name, &c); err != nil {
+				yield(nil, wrapRead(name, err))
+				return
+			}
+			for i := range c.files {
+				if !yield(&c.files[i], nil) {
+					return
+				}
+			}
+		}
+		for i := range newest {
+			f := newest[i] // whoever changes it must not change the next look
+			if !yield(&f, nil) {
+				return
+			}
+		}
+	}
+	h.project.Files = nil
+	if h.implied {
+		if h.project.Versions, err = impliedBy(files); err != nil {
+			return false, err
+		}
+	}
+	return true, use(&h.project, generation, files)
+}
+
 // File looks for a file on a project's page by its digest and name, and reads no
 // more of the page than it must: f is nil where the page names no such file.
 // known is false where there is no page.

@@ -3,6 +3,8 @@ package meta
 import (
 	"slices"
 	"strings"
+
+	"cheeseboard/storage/pypi"
 )
 
 // The versions of most projects are those that the names of their files tell, in
@@ -29,20 +31,31 @@ func versionIn(filename string) string {
 	return ""
 }
 
-// impliedVersions lists the versions in the names of files, each once.
-func impliedVersions(slots []chunk) []string {
-	var list []string
+// impliedBy lists the versions in the names of files, each once.
+func impliedBy(files pypi.Files) (list []string, err error) {
 	seen := make(map[string]bool)
-	for _, s := range slots {
-		for i := range s.files {
-			v := versionIn(s.files[i].Filename)
-			if v == "" || seen[v] {
-				continue
-			}
+	for f, err := range files {
+		if err != nil {
+			return nil, err
+		}
+		if v := versionIn(f.Filename); v != "" && !seen[v] {
 			seen[v] = true
-			list = append(list, v)
+			list = append(list, strings.Clone(v)) // without all the names of a chunk
 		}
 	}
+	return list, nil
+}
+
+func impliedVersions(slots []chunk) []string {
+	list, _ := impliedBy(func(yield func(*pypi.File, error) bool) { // it has no errors
+		for _, s := range slots {
+			for i := range s.files {
+				if !yield(&s.files[i], nil) {
+					return
+				}
+			}
+		}
+	})
 	return list
 }
 

@@ -14,10 +14,10 @@ import (
 // names of the metadata attribute are written, for old installers. A quarantined
 // project is written without files.
 func AppendProjectHTML(dst []byte, p *Project, link Link) []byte {
-	return projectHTML(dst, p, link, nil)
+	return projectHTML(dst, p, FilesOf(p), link, nil)
 }
 
-func projectHTML(dst []byte, p *Project, link Link, out *pieces) []byte {
+func projectHTML(dst []byte, p *Project, files Files, link Link, out *pieces) []byte {
 	dst = appendHTMLHead(dst)
 	if p.Status.State != "" {
 		dst = appendHTMLMeta(dst, "pypi:project-status", p.Status.State)
@@ -36,8 +36,12 @@ func projectHTML(dst []byte, p *Project, link Link, out *pieces) []byte {
 	dst = append(dst, "</title>\n  </head>\n  <body>\n    <h1>Links for "...)
 	dst = appendHTMLText(dst, string(p.Name))
 	dst = append(dst, "</h1>\n"...)
-	for i, files := 0, offered(p); i < len(files); i++ {
-		dst = out.take(appendHTMLFile(dst, &files[i], link))
+	for f, err := range offered(p, files) {
+		if err != nil {
+			out.fail(err)
+			break
+		}
+		dst = out.take(appendHTMLFile(dst, f, link))
 	}
 	return appendHTMLTail(dst, p.LastSerial)
 }

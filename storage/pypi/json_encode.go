@@ -14,10 +14,10 @@ import (
 // an index states none, deriving them from the file names is the caller's work.
 // A quarantined project is written without files (PEP 792).
 func AppendProjectJSON(dst []byte, p *Project, link Link) []byte {
-	return projectJSON(dst, p, link, nil)
+	return projectJSON(dst, p, FilesOf(p), link, nil)
 }
 
-func projectJSON(dst []byte, p *Project, link Link, out *pieces) []byte {
+func projectJSON(dst []byte, p *Project, files Files, link Link, out *pieces) []byte {
 	dst = append(dst, `{"meta":{"api-version":"`+APIVersion+`"`...)
 	if p.LastSerial > 0 {
 		dst = strconv.AppendInt(append(dst, `,"_last-serial":`...), p.LastSerial, 10)
@@ -38,11 +38,17 @@ func projectJSON(dst []byte, p *Project, link Link, out *pieces) []byte {
 	}
 	dst = appendJSONStrings(append(dst, `,"versions":`...), p.Versions)
 	dst = append(dst, `,"files":[`...)
-	for i, files := 0, offered(p); i < len(files); i++ {
-		if i > 0 {
+	first := true
+	for f, err := range offered(p, files) {
+		if err != nil {
+			out.fail(err)
+			break
+		}
+		if !first {
 			dst = append(dst, ',')
 		}
-		dst = out.take(appendJSONFile(dst, &files[i], link))
+		first = false
+		dst = out.take(appendJSONFile(dst, f, link))
 	}
 	return append(dst, `]}`...)
 }

@@ -42,11 +42,11 @@ func (l Link) url(f *File) string {
 }
 
 // offered are the files that a page lists: none in quarantine (PEP 792).
-func offered(p *Project) []File {
+func offered(p *Project, files Files) Files {
 	if p.Status.State == StatusQuarantined {
-		return nil
+		return func(func(*File, error) bool) {}
 	}
-	return p.Files
+	return files
 }
 
 // What a page may state at most. A page is decoded in memory that its reader

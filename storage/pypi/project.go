@@ -1,6 +1,9 @@
 package pypi
 
-import "time"
+import (
+	"iter"
+	"time"
+)
 
 // SizeUnknown is the Size of a file whose index does not state one.
 const SizeUnknown int64 = -1
@@ -69,6 +72,22 @@ type Project struct {
 	Alternates []string // PEP 708: `alternate-locations`
 	LastSerial int64    // PyPI's change counter (`_last-serial`); 0 where not stated
 	Files      []File
+}
+
+// Files gives the files of a page one after the other, for pages that are not to
+// be in memory as a whole. It ends after the first error, and can be gone through
+// again. A file is good until the next one.
+type Files = iter.Seq2[*File, error]
+
+// FilesOf gives the files of a project.
+func FilesOf(p *Project) Files {
+	return func(yield func(*File, error) bool) {
+		for i := range p.Files {
+			if !yield(&p.Files[i], nil) {
+				return
+			}
+		}
+	}
 }
 
 // Refusal is one entry of a page that was left out because it is not safe or
