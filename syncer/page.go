@@ -258,21 +258,22 @@ func (e *Engine) feelPulse(ctx context.Context) bool {
 	return e.await(ctx, p, true) && e.Line.Up()
 }
 
-// await waits for a refresh as long as a client may: for a sign of life not
-// longer than Wait, and not at all while the upstream is known to be silent; for
+// await waits for a refresh as long as a client may: Wait for what is here, and
+// for a sign of life; not at all while the upstream is known to be silent; for
 // what is not here, longer once it has answered.
 func (e *Engine) await(ctx context.Context, r *refresh, known bool) (over bool) {
 	wait := e.opts.Wait
 	if e.silent.Load() {
 		wait = 0
 	}
+	begun := time.Now()
 	if waitFor(ctx, r.alive, wait) {
 		e.silent.Store(false)
-		wait = e.opts.Wait
+		rest := e.opts.Wait - time.Since(begun)
 		if !known {
-			wait = patience
+			rest = patience
 		}
-		return waitFor(ctx, r.done, wait)
+		return waitFor(ctx, r.done, rest)
 	}
 	if !e.silent.Swap(true) {
 		e.Line.Met(link.LateFrom(e.index.Address()))

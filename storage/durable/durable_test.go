@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
+	"syscall"
 	"testing"
 )
 
@@ -108,5 +110,49 @@ func TestFree(t *testing.T) {
 	}
 	if _, err := Free("/does/not/exist"); err == nil {
 		t.Error("a folder that is not there has free space")
+	}
+}
+
+// TestUnlockWhileAChildIsBorn: a child that is being started has all files of this
+// process for a moment. A lock that was given back must be free all the same.
+func TestUnlockWhileAChildIsBorn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	unlock, err := Lock(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open("/proc/self/fd")
+	if err != nil {
+		t.Skip("this system does not tell of its open files")
+	}
+	names, err := f.Readdirnames(-1)
+	if err = errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	child := -1 // has the same open file, as a child has
+	for _, name := range names {
+		if to, err := os.Readlink("/proc/self/fd/" + name); err == nil && to == path {
+			fd, err := strconv.Atoi(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if child, err = syscall.Dup(fd); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if child < 0 {
+		t.Fatal("the lock's file is not open")
+	}
+	defer func() { _ = syscall.Close(child) }()
+	if err := unlock(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Lock(path)
+	if err != nil {
+		t.Fatalf("it was given back, and is not free: %v", err)
+	}
+	if err := again(); err != nil {
+		t.Error(err)
 	}
 }

@@ -49,5 +49,9 @@ func Lock(path string) (unlock func() error, err error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
 	}
-	return f.Close, nil
+	return func() error {
+		// Close alone would leave the lock to a child that this process is just
+		// starting: until it runs its own program it has all our files.
+		return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
+	}, nil
 }
