@@ -338,6 +338,9 @@ func (e *Engine) absentPage(name pypi.Name, lookErr error) error {
 func (e *Engine) absentLine(what string, name pypi.Name) *Absent {
 	v := e.Line.Verdict()
 	a := &Absent{Reason: fmt.Sprintf("%s is not on this cheeseboard, and the upstream cannot be reached now (%s)%s", what, v.Cause, e.promise(name))}
+	if at, is := e.unheardOf(name); is {
+		a.Reason += fmt.Sprintf("; on %s it had no project %s: is the name right?", at.Format(time.DateOnly), name)
+	}
 	if !v.State.Outage() {
 		a.RetryAfter = comeBack
 	}

@@ -193,6 +193,7 @@ func (p *pass) run() (Summary, error) {
 		p.mu.Unlock()
 	case err == nil:
 		err = errors.Join(p.removals(), p.settlePins(), p.granted())
+		p.roll()
 	}
 	for _, w := range p.wants {
 		if w.failed {

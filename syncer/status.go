@@ -48,6 +48,7 @@ type Status struct {
 	Last     *Summary        `json:"last,omitempty"`    // the last pass that did something
 	Sources  []mirror.Status `json:"sources"`           // mirrors, and hosts of files that are in trouble
 	Wishes   []WishStatus    `json:"wishes"`            // what clients asked for in vain; fetched when the line is back
+	Roll     *RollStatus     `json:"roll,omitempty"`    // the list of all projects of the upstream, where it is fetched
 	Problems []Problem       `json:"problems"`
 	Left     int             `json:"problems_left,omitempty"` // projects whose problems are not listed: there are too many
 }
@@ -70,11 +71,12 @@ func (e *Engine) Status() (Status, error) {
 	if p != nil {
 		s.Syncing, s.Progress = true, p.snapshot()
 	}
-	var errs [3]error
+	var errs [4]error
 	var own ownNote
 	s.Problems, s.Left, errs[0] = e.problems()
 	s.Wishes, errs[1] = e.wishes()
 	own, errs[2] = e.notes.own()
+	s.Roll, errs[3] = e.rollStatus()
 	s.Last = own.Last
 	return s, errors.Join(errs[:]...)
 }

@@ -120,6 +120,20 @@ type Notes interface {
 	Listed(list string, yield func(pypi.Name, time.Time) bool) error
 }
 
+// Roll keeps the names of all projects of the upstream: two lists, one that is whole
+// and one that is coming. What it changed is durable when it returns. Its methods may
+// be called concurrently; only one goroutine changes it.
+type Roll interface {
+	// RollState gives what was noted last; nil for nothing.
+	RollState() ([]byte, error)
+	// AddRoll adds names to list 0 or 1 and notes state: both, or neither. ErrFull.
+	AddRoll(list byte, names []pypi.Name, state []byte) error
+	// DropRoll removes a list and notes state.
+	DropRoll(list byte, state []byte) error
+	// InRoll tells whether a list has a name; sorted, whether its names came in order.
+	InRoll(list byte, name pypi.Name, sorted bool) (bool, error)
+}
+
 // Options are the settings of an Engine; a zero value is the default of each.
 type Options struct {
 	Selection    []pypi.Requirement
@@ -130,6 +144,7 @@ type Options struct {
 	Fresh        time.Duration  // how long a page is served without asking; 0: 10 min
 	Wait         time.Duration  // how long a client waits for a sign of life; 0: 1.5 s
 	Pull         bool           // bring in what clients ask for
+	Roll         Roll           // keeps the names of all projects of the upstream; nil: they are not fetched
 	RemovalGuard float64        // fraction of what is here that one pass may remove
 	Budget       *budget.Budget // of the line; nil: no limit
 	Mirrors      *mirror.Set    // who else has the bytes; nil: nobody
@@ -293,7 +308,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	probing.Go(func() { e.probe(ctx) })
 	defer probing.Wait()
 	for {
-		if len(e.opts.Selection) > 0 || e.anythingHere() {
+		if len(e.opts.Selection) > 0 || e.opts.Roll != nil || e.anythingHere() {
 			if _, err := e.Sync(ctx, SyncOptions{Fresh: e.opts.Interval / 2}); err != nil && ctx.Err() == nil {
 				e.log.Warn("sync ended early", "reason", err)
 			}

@@ -155,6 +155,17 @@ func (s storeNotes) Listed(list string, yield func(pypi.Name, time.Time) bool) e
 	return s.Marked(list, yield)
 }
 
+// storeRoll keeps the upstream's list of projects.
+type storeRoll struct{ *storage.Store }
+
+func (s storeRoll) AddRoll(list byte, names []pypi.Name, state []byte) error {
+	return translate(s.Store.AddRoll(list, names, state))
+}
+
+func (s storeRoll) DropRoll(list byte, state []byte) error {
+	return translate(s.Store.DropRoll(list, state))
+}
+
 // lineKeeper keeps the count of the line's bytes in the store.
 type lineKeeper struct{ *storage.Store }
 

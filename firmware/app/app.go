@@ -85,6 +85,9 @@ func build(c config.Config, log *slog.Logger, store *storage.Store, options sync
 	if options.Mirrors, err = mirror.New(index, c.Upstream.Mirrors, mirror.Options{Log: log}); err != nil {
 		return nil, err
 	}
+	if c.Sync.Names {
+		options.Roll = storeRoll{store}
+	}
 	a := &App{Store: store, config: c, log: log, line: line, Health: &health.Board{}}
 	shelf := storeShelf{store}
 	a.Engine = syncer.New(index, client, storeCatalogue{store}, shelf, storeNotes{store}, options)

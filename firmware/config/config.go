@@ -70,6 +70,7 @@ type Sync struct {
 	Platforms    []string // "any", or the name of a platform; never empty
 	MaxFileSize  Size     // at least 1
 	RemovalGuard float64  // 0 to 1: the fraction of what is held
+	Names        bool     // fetch the names of all projects of the upstream
 }
 
 // Storage is the [storage] table.

@@ -164,6 +164,9 @@ func syncKeys(c *Sync) []key {
 		{"sync.removal-guard",
 			"Fraction of what is held: an answer from upstream that would remove more than this is refused, since it is rather a fault than the truth. 1: never refuse.",
 			"0.25", fraction(&c.RemovalGuard)},
+		{"sync.names",
+			"Whether the names of all projects of upstream are fetched, once a month: of PyPI some 10 to 40 MB. Then a client that asks for a name that does not exist is told so while the line is down.",
+			"true", boolean(&c.Names)},
 	}
 }
 

@@ -80,6 +80,12 @@ func TestRenderOfOneKey(t *testing.T) {
 # Default: 0.1. Example: 0.25
 removal-guard = 0.1
 
+# Whether the names of all projects of upstream are fetched, once a month: of
+# PyPI some 10 to 40 MB. Then a client that asks for a name that does not
+# exist is told so while the line is down.
+# Default: false. Example: true
+names = false
+
 # How the disk is used.
 [storage]
 

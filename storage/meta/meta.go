@@ -16,6 +16,7 @@
 //	s/NAME          the state of following the upstream's page
 //	l/LOG\0NUMBER   records of what happened, the oldest of which go
 //	k/KEY           small values of other parts
+//	u/LIST…         names of the upstream's projects, some thousand at once
 //	v/              nothing; it keeps the highest version
 //
 // There is one writer at a time; readers see a snapshot.

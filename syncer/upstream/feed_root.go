@@ -23,6 +23,9 @@ type RootQuery struct {
 	Validators Validators // of the list that is known; it is not sent again where it is still that
 	Most       int64      // bytes of the answer, as they come, that may be read; 0: no bound but the list's own
 	From       Place      // where an earlier reading ended; zero: at the beginning
+	// Reading, where it is not nil, is the place of the project that yield is called
+	// with: where to go on if the program ended now.
+	Reading *Place
 }
 
 // Place is where the reading of a root list ended. It can be kept, to go on from
@@ -207,6 +210,9 @@ func (r *rootReading) take(a *streamed, from int64, address string) error {
 
 // hand hands an entry on.
 func (r *rootReading) hand(e pypi.ListEntry) error {
+	if r.query.Reading != nil {
+		*r.query.Reading = Place{Offset: r.root.Place.Offset, Last: e.Name, Whole: r.root.Place.Whole}
+	}
 	if r.stopped = r.yield(e); r.stopped == nil {
 		r.root.Place.Last = e.Name
 	}
