@@ -93,12 +93,12 @@ func TestResets(t *testing.T) {
 		rate  int64
 		ratio float64
 	}{
-		{"answers after 1 MB", upstreamtest.ResetAfter(1 << 20), 0, 1.15},
-		{"answers after 64 KB", upstreamtest.ResetAfter(64 << 10), 0, 1.02},
-		{"connections after 1 MB", upstreamtest.ResetConnectionAfter(1 << 20), 0, 1.15},
-		{"connections after 64 KB", upstreamtest.ResetConnectionAfter(64 << 10), 0, 1.02},
-		{"answers after 1 MB at 8 MB/s", upstreamtest.ResetAfter(1 << 20), 8 << 20, 1.02},
-		{"connections after 1 MB at 8 MB/s", upstreamtest.ResetConnectionAfter(1 << 20), 8 << 20, 1.02},
+		{"answers after 1 MB", upstreamtest.ResetAfter(1 << 20), 0, 1.25},
+		{"answers after 64 KB", upstreamtest.ResetAfter(64 << 10), 0, 1.05},
+		{"connections after 1 MB", upstreamtest.ResetConnectionAfter(1 << 20), 0, 1.25},
+		{"connections after 64 KB", upstreamtest.ResetConnectionAfter(64 << 10), 0, 1.05},
+		{"answers after 1 MB at 8 MB/s", upstreamtest.ResetAfter(1 << 20), 8 << 20, 1.05},
+		{"connections after 1 MB at 8 MB/s", upstreamtest.ResetConnectionAfter(1 << 20), 8 << 20, 1.05},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := start(t, size)
