@@ -40,7 +40,7 @@ func TestKill(t *testing.T) {
 	for round := range kills {
 		lines := 1 + moments.IntN(40)
 		pause := time.Duration(moments.IntN(20_000)) * time.Microsecond
-		steps := writeUntilKilled(t, dir, round, lines, pause)
+		steps := writeUntil(t, dir, round, lines, pause, func(p *os.Process) { _ = p.Kill() })
 		for _, line := range steps {
 			told.hear(t, line)
 		}
@@ -62,9 +62,9 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// writeUntilKilled starts a writer, lets it say a number of lines, and kills it
-// after a pause. It gives all that the writer has said.
-func writeUntilKilled(t *testing.T, dir string, round, lines int, pause time.Duration) []string {
+// writeUntil starts a writer, lets it say a number of lines, and after a pause has
+// end kill it. It gives all that the writer has said.
+func writeUntil(t *testing.T, dir string, round, lines int, pause time.Duration, end func(*os.Process)) []string {
 	t.Helper()
 	cmd, out := startWriter(t, dir, round)
 	var steps []string
@@ -77,7 +77,7 @@ func writeUntilKilled(t *testing.T, dir string, round, lines int, pause time.Dur
 		steps = append(steps, strings.TrimSpace(line))
 		if len(steps) == lines {
 			// No moment is better than another: this is chance, not waiting.
-			time.AfterFunc(pause, func() { _ = cmd.Process.Kill() })
+			time.AfterFunc(pause, func() { end(cmd.Process) })
 		}
 	}
 	err := cmd.Wait()
@@ -98,7 +98,7 @@ func startWriter(t *testing.T, dir string, round int) (*exec.Cmd, io.Reader) {
 	}
 	start := func(command ...string) (*exec.Cmd, io.Reader, error) {
 		cmd := exec.Command(command[0], command[1:]...)
-		cmd.Env = append(os.Environ(), writerDir+"="+dir, writerRound+"="+strconv.Itoa(round))
+		cmd.Env = append(os.Environ(), writerDir+"="+dir, writerRound+"="+strconv.Itoa(round), writerBoot+"="+bootOf(dir))
 		cmd.Stderr = new(bytes.Buffer)
 		out, err := cmd.StdoutPipe()
 		if err != nil {
@@ -117,17 +117,29 @@ func startWriter(t *testing.T, dir string, round int) (*exec.Cmd, io.Reader) {
 	return cmd, out
 }
 
+// bootOf is the boot of the machine whose disk holds dir: of each image another,
+// and of a plain folder the true one.
+func bootOf(dir string) string {
+	var at, above syscall.Stat_t
+	mount := filepath.Dir(dir)
+	if syscall.Stat(mount, &at) != nil || syscall.Stat(filepath.Dir(mount), &above) != nil || at.Dev == above.Dev {
+		return ""
+	}
+	return "boot of " + mount
+}
+
 // told is what writers have said, and what must therefore be true.
 type told struct {
 	version map[pypi.Name]int // acknowledged; 0: deleted, or never stored
 	pending map[pypi.Name]int // what it was about to become
 	held    map[pypi.Name]map[int]bool
+	noted   map[pypi.Name]int // the last note: of this version or a later one
 
 	steps, files, partials int
 }
 
 func newTold() *told {
-	return &told{version: map[pypi.Name]int{}, pending: map[pypi.Name]int{}, held: map[pypi.Name]map[int]bool{}}
+	return &told{version: map[pypi.Name]int{}, pending: map[pypi.Name]int{}, noted: map[pypi.Name]int{}, held: map[pypi.Name]map[int]bool{}}
 }
 
 func (w *told) hear(t *testing.T, line string) {
@@ -156,6 +168,8 @@ func (w *told) hear(t *testing.T, line string) {
 		w.held[name][n] = true
 	case "synced":
 		w.partials++
+	case "noted":
+		w.noted[name] = n
 	}
 }
 
@@ -192,6 +206,7 @@ func (w *told) check(t *testing.T, s *Store) {
 		}
 		delete(w.pending, name)
 		w.turn(name, version)
+		w.checkNote(t, s, name)
 		held, err := s.Held(name)
 		if err != nil {
 			t.Errorf("files of %s: %v", name, err)
@@ -209,6 +224,27 @@ func (w *told) check(t *testing.T, s *Store) {
 			}
 		}
 	}
+}
+
+// checkNote holds that the note of a page is there once it was acknowledged, and
+// never without the page that it came with.
+func (w *told) checkNote(t *testing.T, s *Store, name pypi.Name) {
+	t.Helper()
+	note, err := s.State(name)
+	if err != nil {
+		t.Errorf("note of %s: %v", name, err)
+		return
+	}
+	n := 0
+	if note != nil {
+		if n, err = strconv.Atoi(string(note)); err != nil {
+			t.Errorf("note of %s: %v", name, err)
+		}
+	}
+	if was := w.noted[name]; n != was && n != w.version[name] {
+		t.Errorf("the note of %s is of version %d; acknowledged was %d, the page has %d", name, n, was, w.version[name])
+	}
+	w.noted[name] = n
 }
 
 // promises are what the state files of partials speak of.

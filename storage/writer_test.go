@@ -15,6 +15,7 @@ import (
 const (
 	writerDir   = "CHEESEBOARD_TEST_WRITER"
 	writerRound = "CHEESEBOARD_TEST_ROUND"
+	writerBoot  = "CHEESEBOARD_TEST_BOOT" // since when the machine runs, for the writer
 )
 
 func TestMain(m *testing.M) {
@@ -79,7 +80,7 @@ type writer struct {
 }
 
 func (w *writer) run(dir string) (err error) {
-	if w.store, err = Open(dir, Options{Reserve: -1, SyncEvery: 32 << 10}); err != nil {
+	if w.store, err = Open(dir, Options{Reserve: -1, SyncEvery: 32 << 10, BootID: os.Getenv(writerBoot)}); err != nil {
 		return err
 	}
 	say("open")
@@ -94,6 +95,8 @@ func (w *writer) run(dir string) (err error) {
 			err = w.turn(giantLife)
 		case n == 18:
 			err = w.remove(giantLife)
+		case n < 22:
+			err = w.turnAll()
 		default:
 			err = w.bring(name)
 		}
@@ -115,6 +118,29 @@ func (w *writer) turn(name pypi.Name) error {
 		return err
 	}
 	say("page", name, next)
+	return nil
+}
+
+// turnAll stores the next versions of all pages in one go, each with a note that
+// tells its version.
+func (w *writer) turnAll() error {
+	var updates []Update
+	for _, name := range lives {
+		info, _, err := w.store.Info(name)
+		if err != nil {
+			return err
+		}
+		next := int(info.Serial) + 1
+		say("will", name, next)
+		updates = append(updates, Update{Project: lifePage(name, next), State: &State{Value: strconv.AppendInt(nil, int64(next), 10)}})
+	}
+	if err := errors.Join(w.store.PutProjects(updates)...); err != nil {
+		return err
+	}
+	for _, u := range updates {
+		say("page", u.Project.Name, u.Project.LastSerial)
+		say("noted", u.Project.Name, u.Project.LastSerial)
+	}
 	return nil
 }
 
