@@ -21,10 +21,15 @@ func main() {
 	size := flag.Int("mb", 50, "megabytes of the file")
 	patience := flag.Duration("patience", 2*time.Minute, "how long one client may take")
 	box := flag.String("cheeseboard", "", "the cheeseboard program")
+	large := flag.Bool("large", false, "only a cheeseboard and one large file, through 2,000 cuts, with its memory")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *box, *size<<20, *patience); err != nil {
+	measure := func() error { return run(ctx, *box, *size<<20, *patience) }
+	if *large {
+		measure = func() error { return runLarge(ctx, *box, int64(*size)<<20) }
+	}
+	if err := measure(); err != nil {
 		fmt.Fprintln(os.Stderr, "linebench:", err)
 		os.Exit(1)
 	}
