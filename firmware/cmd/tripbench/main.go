@@ -130,8 +130,8 @@ func courses(short bool) []course {
 	trips := []time.Duration{20 * time.Millisecond, 100 * time.Millisecond, 600 * time.Millisecond}
 	rates := []int64{2_000_000, 10_000_000}
 	if short {
-		small.size, large.size = 10_000, 5_000_000
-		trips, rates = trips[2:], rates[1:]
+		small.size, large.size = 20_000, 4_000_000
+		trips, rates = trips[1:2], rates[1:]
 	}
 	var out []course
 	for _, trip := range trips {
