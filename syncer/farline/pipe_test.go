@@ -102,10 +102,11 @@ func TestPipeLoses(t *testing.T) {
 		}
 		return s
 	}
-	if sequence(1) != sequence(1) {
+	first := sequence(1)
+	if again := sequence(1); again != first {
 		t.Error("the same seed loses other packets")
 	}
-	if sequence(1) == sequence(2) {
+	if other := sequence(2); other == first {
 		t.Error("another seed loses the same packets")
 	}
 }
