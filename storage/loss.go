@@ -70,8 +70,15 @@ func (s *Store) dropAll(name pypi.Name, digest pypi.Digest, still func() (bool, 
 		names = append(names, name)
 	}
 	for _, name := range names {
+		ref, here, err := s.meta.Ref(name, digest)
+		if err == nil && here {
+			err = s.remember(ref)
+		}
+		if ignoreDamaged(err) != nil && !errors.Is(err, ErrFull) { // on a full disk it goes without
+			return err
+		}
 		dropped := false
-		_, err := s.meta.DropRef(name, digest, func() (bool, error) {
+		_, err = s.meta.DropRef(name, digest, func() (bool, error) {
 			_, here, err := s.meta.Ref(name, digest)
 			if !here && err == nil {
 				return false, nil // dropped meanwhile

@@ -11,11 +11,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -25,9 +24,6 @@ import (
 	"cheeseboard/storage/meta"
 	"cheeseboard/storage/pypi"
 )
-
-// Format is the version of the data folder that this program writes and reads.
-const Format = 1
 
 // DefaultReserve is the free space in bytes that files leave to the rest of the
 // system and to the metadata.
@@ -84,6 +80,10 @@ type Options struct {
 	Disk      *durable.Disk // for tests
 	Free      func(path string) (int64, error)
 	BootID    string
+	// Mend sets damaged metadata aside and begins others, where Open would give
+	// ErrDamaged; writes a lost FORMAT anew; and forgets the files of a folder of
+	// blobs that is lost. For a program that serves: nobody need repair by hand.
+	Mend bool
 }
 
 // Store is an open data folder. It is safe for concurrent use.
@@ -100,6 +100,7 @@ type Store struct {
 
 	cached   cached
 	promises promised
+	losing  sync.Mutex // held while the list of what was lost is changed
 }
 
 // Open opens a data folder, makes it where it is missing, and finishes what a
@@ -128,54 +129,52 @@ func Open(dir string, opts Options) (_ *Store, err error) {
 	if err := disk.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("open data folder: %w", full(err))
 	}
-	if s.unlock, err = durable.Lock(filepath.Join(dir, "lock")); err != nil {
+	boot := durable.BootID()
+	left, unlock, err := durable.Lock(filepath.Join(dir, "lock"), boot)
+	if err != nil {
 		return nil, fmt.Errorf("open data folder: %w", full(err))
 	}
+	s.unlock = unlock
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	if err = format(dir, disk); err != nil {
-		return nil, err
-	}
-	if s.meta, err = meta.Open(filepath.Join(dir, "meta"), meta.Options{Log: s.log, Free: opts.Free}); err != nil {
-		return nil, err
-	}
-	s.blobs, err = blob.Open(dir, blob.Options{Disk: disk, SyncEvery: opts.SyncEvery, BootID: opts.BootID, Log: s.log})
-	if err != nil {
-		return nil, full(err)
-	}
-	if err = s.identify(); err != nil {
-		return nil, full(err)
-	}
-	if err = s.recover(); err != nil {
+	// A program that died in this boot may have died of its metadata.
+	if err = s.open(disk, opts, left != "" && left == boot); err != nil {
 		return nil, full(err)
 	}
 	return s, nil
 }
 
-// format reads the folder's version, or writes it into a new one.
-func format(dir string, disk *durable.Disk) error {
-	path := filepath.Join(dir, "FORMAT")
-	raw, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if _, err := os.Stat(filepath.Join(dir, "meta", "MANIFEST")); err == nil {
-			return fmt.Errorf("open data folder %s: %w: it holds data, but its FORMAT file is missing; restore that file or name another folder", dir, ErrFormat)
-		}
-		return full(disk.WriteFile(path, fmt.Appendf(nil, "cheeseboard data %d\n", Format), 0o644))
-	}
+// open opens what is in the folder, whose lock is held.
+func (s *Store) open(disk *durable.Disk, opts Options, thorough bool) error {
+	lostFormat, err := format(s.dir, disk, opts.Mend)
 	if err != nil {
-		return fmt.Errorf("open data folder: %w", err)
+		return err
 	}
-	var version int
-	if _, err := fmt.Sscanf(string(raw), "cheeseboard data %d\n", &version); version == 0 {
-		return fmt.Errorf("open data folder %s: %w: its FORMAT file is not one of ours: %w", dir, ErrFormat, err)
+	aside, err := s.openMeta(disk, opts, thorough)
+	if err != nil {
+		return err
 	}
-	if version != Format {
-		return fmt.Errorf("open data folder %s: %w: it has format %d, this program knows %d; use a newer cheeseboard, or name another folder with --data; nothing was changed", dir, ErrFormat, version, Format)
+	lostBlobs := opts.Mend && without(filepath.Join(s.dir, "blobs"))
+	s.blobs, err = blob.Open(s.dir, blob.Options{Disk: disk, SyncEvery: opts.SyncEvery, BootID: opts.BootID, Log: s.log})
+	if err != nil {
+		return err
 	}
-	return nil
+	if err := s.identify(); err != nil {
+		return err
+	}
+	if lostFormat {
+		s.log.Error("the FORMAT file was lost; the records are those of this program, so it is written anew")
+		if err := writeFormat(s.dir, disk); err != nil {
+			return err
+		}
+	}
+	if err := s.noteAside(aside, lostBlobs); err != nil {
+		return err
+	}
+	return s.recover()
 }
 
 // Values of the store itself.

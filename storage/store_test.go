@@ -487,8 +487,8 @@ func TestOpenRefuses(t *testing.T) {
 	path := filepath.Join(dir, "FORMAT")
 	for content, want := range map[string]string{
 		"cheeseboard data 2\nid X\n": "use a newer cheeseboard",
-		"something else":             "not one of ours",
-		"":                           "not one of ours",
+		"something else":             "serve writes it anew",
+		"":                           "serve writes it anew",
 	} {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)

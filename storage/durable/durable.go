@@ -99,6 +99,12 @@ func (d *Disk) Remove(path string) error {
 	return d.step(StepRemove, path, func() error { return ignoreMissing(os.Remove(path)) })
 }
 
+// RemoveAll takes a folder away with all that is in it. A name that is not there
+// is no error. The removal is not synced.
+func (d *Disk) RemoveAll(path string) error {
+	return d.step(StepRemove, path, func() error { return os.RemoveAll(path) })
+}
+
 // SyncDir makes the names in a directory durable.
 func (d *Disk) SyncDir(path string) error {
 	return d.step(StepSyncDir, path, func() error {

@@ -23,35 +23,40 @@ func (e *LockedError) Error() string {
 }
 
 // Lock takes the exclusive lock that the file at path stands for, and writes
-// this process's number into it. The kernel gives it free when the process ends,
-// however it ends. A *LockedError when another process has it.
-func Lock(path string) (unlock func() error, err error) {
+// this process's number into it, and on a line of its own the mark. The kernel
+// gives the lock free when the process ends, however it ends; unlock also takes
+// out what is written there. left is the mark of a process that ended without
+// unlock, as far as the disk has it; "" where there is none. A *LockedError when
+// another process has it.
+func Lock(path, mark string) (left string, unlock func() error, err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	raw, readErr := os.ReadFile(path)
+	pid, left, _ := strings.Cut(string(raw), "\n")
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		held := &LockedError{Path: path}
-		if raw, err := os.ReadFile(path); err == nil {
-			if pid, err := strconv.Atoi(strings.TrimSpace(string(raw))); err == nil {
-				held.PID = pid
-			}
+		if n, err := strconv.Atoi(pid); err == nil && readErr == nil {
+			held.PID = n
 		}
-		return nil, errors.Join(held, f.Close())
+		return "", nil, errors.Join(held, f.Close())
 	}
 	if err == nil {
 		err = f.Truncate(0)
 	}
 	if err == nil {
-		_, err = fmt.Fprintf(f, "%d\n", os.Getpid())
+		_, err = fmt.Fprintf(f, "%d\n%s\n", os.Getpid(), mark)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
+		return "", nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
 	}
-	return func() error {
+	unlock = func() error {
+		err := f.Truncate(0)
 		// Close alone would leave the lock to a child that this process is just
 		// starting: until it runs its own program it has all our files.
-		return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
-	}, nil
+		return errors.Join(err, syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
+	}
+	return strings.TrimSpace(left), unlock, nil
 }

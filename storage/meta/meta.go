@@ -82,6 +82,8 @@ type Options struct {
 	Log *slog.Logger // nil: nothing is logged
 	// Free tells the free bytes of the file system; nil: it is asked. For tests.
 	Free func(path string) (int64, error)
+	// Thorough has Open read every table to its end, also where that takes long.
+	Thorough bool
 }
 
 // DB is the open metadata. It is safe for concurrent use.
@@ -118,7 +120,7 @@ func Open(dir string, opts Options) (*DB, error) {
 	if err := (&durable.Disk{}).MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	tables, err := precheck(dir)
+	tables, err := precheck(dir, opts.Thorough)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +128,7 @@ func Open(dir string, opts Options) (*DB, error) {
 	if err := d.checkSpace(shrinking); err != nil {
 		return nil, err
 	}
-	if d.db, err = openGuarded(badgerOptions(dir, log)); err != nil {
+	if d.db, err = openSparing(badgerOptions(dir, log)); err != nil {
 		return nil, err
 	}
 	if d.zip, err = newZip(); err != nil {
