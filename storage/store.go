@@ -84,6 +84,9 @@ type Options struct {
 	// ErrDamaged; writes a lost FORMAT anew; and forgets the files of a folder of
 	// blobs that is lost. For a program that serves: nobody need repair by hand.
 	Mend bool
+	// Thorough has Open read all of the metadata to their end; of large ones
+	// that is otherwise left to Scrub.
+	Thorough bool
 }
 
 // Store is an open data folder. It is safe for concurrent use.
@@ -100,7 +103,8 @@ type Store struct {
 
 	cached   cached
 	promises promised
-	losing  sync.Mutex // held while the list of what was lost is changed
+	losing   sync.Mutex // held while the list of what was lost is changed
+	scrubs   scrubbing
 }
 
 // Open opens a data folder, makes it where it is missing, and finishes what a
@@ -141,7 +145,7 @@ func Open(dir string, opts Options) (_ *Store, err error) {
 		}
 	}()
 	// A program that died in this boot may have died of its metadata.
-	if err = s.open(disk, opts, left != "" && left == boot); err != nil {
+	if err = s.open(disk, opts, opts.Thorough || left != "" && left == boot); err != nil {
 		return nil, full(err)
 	}
 	return s, nil
@@ -181,6 +185,7 @@ func (s *Store) open(disk *durable.Disk, opts Options, thorough bool) error {
 const (
 	idKey      = "storage.id"
 	rebuiltKey = "storage.rebuilt" // the metadata are younger than the files
+	claimed    = "claimed"         // its value once the files that pages name have been taken over
 )
 
 // identify reads the store's identity, or gives one to new metadata. It lies
@@ -265,9 +270,12 @@ func (s *Store) rebuilt() (bool, error) {
 	return raw != nil, err
 }
 
-// Rebuilt tells whether the metadata were lost since files are here, and no
-// repairing verify has said since that nothing is missing.
-func (s *Store) Rebuilt() (bool, error) { return s.rebuilt() }
+// Rebuilt tells whether the metadata were lost since files are here, and those
+// that pages name since have not been taken over; see Claim.
+func (s *Store) Rebuilt() (bool, error) {
+	raw, err := s.meta.Value(rebuiltKey)
+	return raw != nil && string(raw) != claimed, err
+}
 
 // Close writes out what is in memory and gives the folder free. Partials that
 // are still open must be closed before. ErrFull when there is no room to write it

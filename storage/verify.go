@@ -79,6 +79,13 @@ type verifier struct {
 	keep     bool                 // files that no page names are kept
 	orphans  map[pypi.Digest]bool // found, to be claimed or removed together
 	stop     error                // ends a walk
+	read     func(pypi.Digest) (seen, error)
+	place    string // the digest after the last that was hashed
+	unknown  bool   // only blobs are hashed to which nothing refers
+}
+
+func (s *Store) newVerifier(ctx context.Context, opts VerifyOptions) *verifier {
+	return &verifier{Store: s, ctx: ctx, opts: opts, orphans: make(map[pypi.Digest]bool), read: s.hash}
 }
 
 // Verify proves the invariants of the store, hashing every byte. It may run
@@ -86,7 +93,7 @@ type verifier struct {
 // Verify goes on there. It returns an error only when it could not look; what it
 // found is in the result.
 func (s *Store) Verify(ctx context.Context, opts VerifyOptions) (VerifyProgress, error) {
-	v := &verifier{Store: s, ctx: ctx, opts: opts, orphans: make(map[pypi.Digest]bool)}
+	v := s.newVerifier(ctx, opts)
 	var cursor verifyCursor
 	raw, err := s.meta.Value(verifyKey)
 	if err != nil && !errors.Is(err, ErrDamaged) {
@@ -108,7 +115,7 @@ func (s *Store) Verify(ctx context.Context, opts VerifyOptions) (VerifyProgress,
 	if opts.Repair && opts.Unclaimed {
 		err = errors.Join(err, s.meta.SetValue(rebuiltKey, nil))
 	}
-	if err != nil {
+	if err = errors.Join(err, s.checked(v.progress)); err != nil {
 		return v.progress, err
 	}
 	v.progress.Completed = true

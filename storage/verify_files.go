@@ -28,14 +28,27 @@ func (v *verifier) files(from string) error {
 		return err
 	}
 	v.tell()
+	next, err := v.walk(first)
+	if err == nil || v.ctx.Err() == nil {
+		return err
+	}
+	return errors.Join(err, v.save(next))
+}
+
+// walk looks at every blob from the given digest on. When ctx ends it tells where
+// to go on, and gives the error of ctx.
+func (v *verifier) walk(first pypi.Digest) (next string, err error) {
 	var failed error
-	next := ""
-	err := v.blobs.Each(first, func(digest pypi.Digest, size int64) bool {
+	err = v.blobs.Each(first, func(digest pypi.Digest, size int64) bool {
 		if failed = v.blob(digest); failed != nil {
+			if v.ctx.Err() != nil { // it was broken off in the middle
+				next = digest.String()
+			}
 			return false
 		}
 		v.progress.Bytes += size
 		v.progress.Blobs++
+		v.place = after(digest)
 		if v.step(size) {
 			return true
 		}
@@ -44,14 +57,14 @@ func (v *verifier) files(from string) error {
 	}, func(path string) {
 		v.found(Finding{Fault: FaultStray, What: path, Detail: "a file that cheeseboard did not write; it is left alone"}, nil)
 	})
-	if err = errors.Join(err, failed); err != nil {
-		return err
+	if err = errors.Join(err, failed); err != nil && v.ctx.Err() == nil {
+		return "", err
 	}
-	if v.stop == nil {
+	if v.ctx.Err() == nil {
 		err = v.settleOrphans()
 	}
-	if err = errors.Join(v.stop, err); err == nil || v.ctx.Err() == nil {
-		return err
+	if err = errors.Join(v.ctx.Err(), err); err == nil || v.ctx.Err() == nil {
+		return "", err
 	}
 	// Orphans that are not settled are met again.
 	for digest := range v.orphans {
@@ -59,7 +72,7 @@ func (v *verifier) files(from string) error {
 			next = d
 		}
 	}
-	return errors.Join(err, v.save(next))
+	return next, err
 }
 
 // after gives the digest that follows one; "" after the last.
@@ -86,7 +99,12 @@ func (v *verifier) save(next string) error {
 }
 
 func (v *verifier) blob(digest pypi.Digest) error {
-	seen, err := v.hash(digest)
+	if v.unknown {
+		if sound, err := v.referenced(digest); err != nil || sound {
+			return err
+		}
+	}
+	seen, err := v.read(digest)
 	var unreadable *fs.PathError
 	f := Finding{Fault: FaultDigest, What: digest.String()}
 	if err != nil || seen.digest != digest {

@@ -167,7 +167,11 @@ func (e *Engine) Sync(ctx context.Context, opts SyncOptions) (Summary, error) {
 		close(p.over)
 		e.work.Done()
 	}()
-	return p.run()
+	sum, err := p.run()
+	if e.opts.Passed != nil && !opts.Plan {
+		e.opts.Passed(sum, err)
+	}
+	return sum, err
 }
 
 func (p *pass) run() (Summary, error) {

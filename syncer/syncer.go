@@ -152,6 +152,9 @@ type Options struct {
 	FirstRetry   time.Duration  // before a failed project or file is tried again; 0: 1 min
 	Now          func() time.Time
 	Log          *slog.Logger
+	// Passed, where it is set, is called at the end of each pass that is to bring
+	// files, with what it did and whether it went through. It must be quick.
+	Passed func(Summary, error)
 }
 
 // Engine follows one upstream. Its methods may be called concurrently.

@@ -205,9 +205,22 @@ func (x frontIndex) Names(ctx context.Context) (simple.Names, error) {
 type frontFiles struct {
 	engine *syncer.Engine
 	store  *storage.Store
+	visits *visits
 }
 
 func (x frontFiles) Open(ctx context.Context, ref files.Ref) (*files.Content, error) {
+	end := x.visits.begin()
+	content, err := x.open(ctx, ref)
+	if err != nil {
+		end()
+		return nil, err
+	}
+	closeFile := content.Close
+	content.Close = func() error { end(); return closeFile() }
+	return content, nil
+}
+
+func (x frontFiles) open(ctx context.Context, ref files.Ref) (*files.Content, error) {
 	c, err := x.engine.File(ctx, ref.Name, ref.Digest, ref.Filename, ref.Metadata)
 	var absent *syncer.Absent
 	if errors.As(err, &absent) {
@@ -217,6 +230,9 @@ func (x frontFiles) Open(ctx context.Context, ref files.Ref) (*files.Content, er
 		return nil, err
 	}
 	release := x.store.Hold(c.Digest)
+	if _, here := c.Reader.(*os.File); here {
+		letGo(ctx) // it can be sent whatever becomes of the folder
+	}
 	return &files.Content{
 		Reader: c.Reader, Size: c.Size, Digest: c.Digest,
 		Used:  func() { x.store.Used(c.Digest) },

@@ -4,6 +4,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -33,41 +34,73 @@ var Version = "development"
 
 // App is a box that is open: its store and its engine. Serve runs it.
 type App struct {
+	rooms
+	Health *health.Board
+	// Hot tells whether the board is too hot for work that can wait; nil: it
+	// never is. It is set before Serve.
+	Hot func() bool
+
+	log    *slog.Logger
+	gate   gate
+	jobs   chan job // what is to be done while nothing is open; see house.go
+	visits visits
+	errand *errand
+}
+
+// rooms is what stands on the data folder. They are opened and closed together.
+type rooms struct {
 	Store  *storage.Store
 	Engine *syncer.Engine
-	Health *health.Board
 
 	config config.Config
-	log    *slog.Logger
 	front  *httpd.Handler
 	line   *budget.Budget
 	record *lineRecord
 	names  *names.Finder
+
+	ctx    context.Context // ends before they are closed
+	cancel context.CancelFunc
 }
 
 // Open opens the data folder and builds what stands on it. Nothing listens and
-// nothing is fetched yet. Errors are sentences that say what to do.
+// nothing is fetched yet. Damaged metadata are set aside and begun anew. Errors
+// are sentences that say what to do.
 func Open(c config.Config, log *slog.Logger) (*App, error) {
-	options, err := engineOptions(c, log)
-	if err != nil {
+	return open(c, log, storage.Options{Mend: true})
+}
+
+func open(c config.Config, log *slog.Logger, options storage.Options) (*App, error) {
+	a := &App{Health: &health.Board{}, log: log, jobs: make(chan job), errand: newErrand()}
+	if err := a.furnish(c, options); err != nil {
 		return nil, err
 	}
-	store, err := storage.Open(c.Data, storage.Options{Reserve: noneIfZero(int64(c.Storage.Reserve)), Cache: int64(c.Storage.Cache), Log: log})
-	if err != nil {
-		return nil, explain(err)
-	}
-	a, err := build(c, log, store, options)
-	if err != nil {
-		return nil, errors.Join(err, store.Close())
-	}
+	a.addProbes()
 	return a, nil
 }
 
+// furnish opens the rooms.
+func (a *App) furnish(c config.Config, o storage.Options) error {
+	options, err := engineOptions(c, a.log)
+	if err != nil {
+		return err
+	}
+	options.Passed = a.passed
+	o.Reserve, o.Cache, o.Log = noneIfZero(int64(c.Storage.Reserve)), int64(c.Storage.Cache), a.log
+	store, err := storage.Open(c.Data, o)
+	if err != nil {
+		return explain(err)
+	}
+	if err := a.build(c, store, options); err != nil {
+		return errors.Join(err, store.Close())
+	}
+	return nil
+}
+
 // build puts engine and front over an open store.
-func build(c config.Config, log *slog.Logger, store *storage.Store, options syncer.Options) (*App, error) {
+func (a *App) build(c config.Config, store *storage.Store, options syncer.Options) error {
 	line, err := lineBudget(c, store)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	options.Budget = line
 	client, err := wire.NewClient(wire.Options{
@@ -76,36 +109,38 @@ func build(c config.Config, log *slog.Logger, store *storage.Store, options sync
 		UserAgent: userAgent(c.Upstream.Contact), Spend: line.Spend,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	index, err := upstream.New(c.Upstream.URL, client, 0)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if options.Mirrors, err = mirror.New(index, c.Upstream.Mirrors, mirror.Options{Log: log}); err != nil {
-		return nil, err
+	if options.Mirrors, err = mirror.New(index, c.Upstream.Mirrors, mirror.Options{Log: a.log}); err != nil {
+		return err
 	}
 	if c.Sync.Names {
 		options.Roll = storeRoll{store}
 	}
-	a := &App{Store: store, config: c, log: log, line: line, Health: &health.Board{}}
 	shelf := storeShelf{store}
-	a.Engine = syncer.New(index, client, storeCatalogue{store}, shelf, storeNotes{store}, options)
-	a.record = &lineRecord{store: store, log: log}
-	a.Engine.Line.Recorder = a.record
-	a.addProbes()
+	r := rooms{Store: store, config: c, line: line, record: &lineRecord{store: store, log: a.log}}
+	r.Engine = syncer.New(index, client, storeCatalogue{store}, shelf, storeNotes{store}, options)
+	r.Engine.Line.Recorder = r.record
 	changes := &journal{store: store}
-	a.names = store.Search()
-	a.front = httpd.New(httpd.Deps{
+	r.names = store.Search()
+	r.front = httpd.New(httpd.Deps{
 		Search: a.search,
-		Index:  frontIndex{a.Engine, store, changes}, Feed: changes, Legacy: frontLegacy{store}, Source: frontFiles{a.Engine, store},
-		Health: a.healthz, Name: c.Serve.Name, Log: log, Scratch: store.Scratch,
+		Index:  frontIndex{r.Engine, store, changes}, Feed: changes, Legacy: frontLegacy{store}, Source: frontFiles{r.Engine, store, &a.visits},
+		Health: a.healthz, Name: c.Serve.Name, Log: a.log, Scratch: store.Scratch,
 	})
-	return a, nil
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	a.rooms = r
+	return nil
 }
 
 // Handler is the HTTP front, for whoever listens by himself.
-func (a *App) Handler() http.Handler { return respectMirrors(a.front) }
+func (a *App) Handler() http.Handler {
+	return a.gate.guard(respectMirrors(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.front.ServeHTTP(w, r) })))
+}
 
 // respectMirrors gives another box that asks as a mirror's client what is here:
 // nothing is fetched for it, which it could fetch itself.
@@ -120,10 +155,18 @@ func respectMirrors(front http.Handler) http.Handler {
 
 // Close ends what is under way, keeps what has arrived, and gives the data
 // folder free.
-func (a *App) Close() error {
-	a.Engine.Close()
-	a.names.Close()
-	return errors.Join(a.front.Close(), a.record.flush(), a.line.Close(), a.Store.Close())
+func (a *App) Close() error { return a.rooms.close() }
+
+func (r *rooms) close() error {
+	if r.Store == nil {
+		return nil // they could not be opened again
+	}
+	r.cancel()
+	r.Engine.Close()
+	r.names.Close()
+	err := errors.Join(r.front.Close(), r.record.flush(), r.line.Close(), r.Store.Close())
+	r.Store = nil
+	return err
 }
 
 // lineBudget makes the budget of the line; what was counted is kept in the store.

@@ -108,7 +108,10 @@ func (a *App) streaming(w http.ResponseWriter, r *http.Request, opts any, run fu
 			_ = flush.Flush() // a reader that is gone is seen by the next write
 		}
 	}()
-	err := run(r.Context(), func(e Event) { events <- e })
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(a.ctx, cancel)()
+	err := run(ctx, func(e Event) { events <- e })
 	if err != nil {
 		events <- Event{Error: err.Error(), Kind: kindOf(err)}
 	}

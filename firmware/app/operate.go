@@ -93,9 +93,10 @@ func (a *App) Verify(ctx context.Context, opts VerifyOptions, report func(Event)
 	return nil
 }
 
-// once opens a box for one command, where none is serving.
-func once(c config.Config, log *slog.Logger, do func(*App) error) error {
-	a, err := Open(c, log)
+// once opens a box for one command, where none is serving. With mend, damaged
+// metadata are set aside; a command that only looks says that they are damaged.
+func once(c config.Config, log *slog.Logger, mend bool, do func(*App) error) error {
+	a, err := open(c, log, storage.Options{Mend: mend})
 	if err != nil {
 		return err
 	}
@@ -114,13 +115,17 @@ func RunSync(ctx context.Context, c config.Config, log *slog.Logger, opts SyncOp
 		}
 		return remote.stream(ctx, "/sync", opts, report)
 	}
-	return once(c, log, func(a *App) error { return a.Sync(ctx, opts, report) })
+	return once(c, log, true, func(a *App) error { return a.Sync(ctx, opts, report) })
 }
 
 // existing refuses a data folder that is none: a command that only looks must
 // not make one where a name was mistyped.
 func existing(c config.Config) error {
-	if _, err := os.Stat(filepath.Join(c.Data, "FORMAT")); errors.Is(err, fs.ErrNotExist) {
+	absent := func(name string) bool {
+		_, err := os.Stat(filepath.Join(c.Data, name))
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	if absent("FORMAT") && absent("meta") {
 		return fmt.Errorf("there is no cheeseboard's data in %s; name the right folder with --data, or begin with cheeseboard serve or sync", c.Data)
 	}
 	return nil
@@ -134,7 +139,7 @@ func RunVerify(ctx context.Context, c config.Config, log *slog.Logger, opts Veri
 	if err := existing(c); err != nil {
 		return err
 	}
-	return once(c, log, func(a *App) error { return a.Verify(ctx, opts, report) })
+	return once(c, log, false, func(a *App) error { return a.Verify(ctx, opts, report) })
 }
 
 // ReadStatus asks the box that serves this data folder, or reads the folder.
@@ -146,7 +151,7 @@ func ReadStatus(ctx context.Context, c config.Config, log *slog.Logger) (Status,
 	if err := existing(c); err != nil {
 		return s, err
 	}
-	err := once(c, log, func(a *App) (err error) {
+	err := once(c, log, false, func(a *App) (err error) {
 		s, err = a.Status()
 		return err
 	})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"cheeseboard/firmware/health"
 	"cheeseboard/storage/durable"
@@ -13,6 +14,7 @@ import (
 // addProbes puts what there is to know so far on the board.
 func (a *App) addProbes() {
 	a.Health.Add("storage", a.probeStorage)
+	a.Health.Add("files", a.probeFiles)
 	a.Health.Add("space", a.probeSpace)
 	a.Health.Add("upstream", a.probeUpstream)
 	if len(a.config.Upstream.Mirrors) > 0 {
@@ -25,10 +27,16 @@ func (a *App) probeStorage() health.Finding {
 	if _, _, err := a.Store.Info("cheeseboard"); err != nil {
 		return health.Finding{Severity: health.Failed, Summary: "the metadata cannot be read: " + err.Error(), Action: "run cheeseboard verify"}
 	}
+	if aside, is, err := a.Store.Aside(); err == nil && is {
+		return health.Finding{
+			Severity: health.Attention, Action: "nothing by hand: let it reach its upstream once",
+			Summary: fmt.Sprintf("the metadata were damaged on %s and were begun anew; the next complete sync brings back what is missing, and files that are here are not fetched again", aside.When.Format(time.DateTime)),
+		}
+	}
 	if rebuilt, err := a.Store.Rebuilt(); err == nil && rebuilt {
 		return health.Finding{
-			Severity: health.Attention, Action: "run cheeseboard sync, then cheeseboard verify --repair --unclaimed",
-			Summary: "the metadata were lost and begun anew: files that are here wait for their pages",
+			Severity: health.Attention, Action: "nothing by hand: let it reach its upstream once",
+			Summary: "the metadata are younger than the files: files that are here wait for their pages",
 		}
 	}
 	return health.Finding{Summary: "the metadata can be read"}

@@ -33,9 +33,8 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 		return errors.Join(err, listener.Close())
 	}
 	defer release()
-	var requests gate
-	front := httpd.NewServer(requests.guard(a.Handler()), a.log)
-	control := &http.Server{Handler: requests.guard(a.control(time.Now())), ReadHeaderTimeout: 10 * time.Second}
+	front := httpd.NewServer(a.Handler(), a.log)
+	control := &http.Server{Handler: a.gate.guard(a.control(time.Now())), ReadHeaderTimeout: 10 * time.Second}
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -48,13 +47,9 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 		}
 	})
 	running.Go(func() { serveControl(control, socket, a.log) })
-	running.Go(func() { runErr = a.Engine.Run(ctx) })
-	running.Go(func() { a.record.run(ctx) })
-	running.Go(func() { a.Store.Tend(ctx) })
 	running.Go(func() {
-		if err := a.names.Prepare(); err != nil {
-			a.log.Warn("the search could not be prepared; it is when somebody searches", "reason", err)
-		}
+		defer cancel() // nor is one whose rooms could not be opened again
+		runErr = a.keep(ctx)
 	})
 	if ready != nil {
 		ready(listener.Addr())
@@ -69,33 +64,8 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 	}
 	err = errors.Join(err, control.Close())
 	running.Wait()
-	requests.shut()
+	a.gate.end()
 	return errors.Join(err, frontErr, runErr)
-}
-
-// gate lets requests through until it is shut, which waits for those that are
-// under way: a server that is closed ends their connections and does not wait,
-// and the store must not be closed under them.
-type gate struct {
-	mu   sync.RWMutex // held for reading by each request
-	down bool
-}
-
-func (g *gate) guard(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		g.mu.RLock()
-		defer g.mu.RUnlock()
-		if g.down {
-			panic(http.ErrAbortHandler) // its connection is gone
-		}
-		h.ServeHTTP(w, r)
-	})
-}
-
-func (g *gate) shut() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.down = true
 }
 
 func explainListen(address string, err error) error {

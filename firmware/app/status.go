@@ -27,7 +27,15 @@ type Status struct {
 	Cache    storage.CachedTotals `json:"cache"`
 	Partials []Partial            `json:"partials"` // downloads that will go on
 	Sync     syncer.Status        `json:"sync"`
+	Scrub    Scrub                `json:"scrub"`
 	Record   []link.Event         `json:"record"` // what became of the line lately, the newest last
+}
+
+// Scrub is what reading the files again has found.
+type Scrub struct {
+	storage.ScrubState
+	Off  bool `json:"off"`  // storage.scrub-rate is 0
+	Lost int  `json:"lost"` // files that the disk lost or changed, and that are not here again
 }
 
 // fingerprint tells settings apart by which a sync would do other things.
@@ -67,6 +75,15 @@ func (a *App) Status() (Status, error) {
 	for _, w := range waiting {
 		s.Partials = append(s.Partials, Partial{Digest: w.Digest.String(), Have: w.Have, Size: w.Size})
 	}
+	s.Scrub.Off = a.config.Storage.ScrubRate == 0
+	if s.Scrub.ScrubState, err = a.Store.Scrubbed(); err != nil {
+		return s, err
+	}
+	lost, err := a.Store.Lost()
+	if err != nil {
+		return s, err
+	}
+	s.Scrub.Lost = len(lost)
 	if s.Record, err = a.record.recent(recentEvents); err != nil {
 		return s, err
 	}

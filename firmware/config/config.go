@@ -77,6 +77,9 @@ type Sync struct {
 type Storage struct {
 	Reserve Size
 	Cache   Size // 0: all but the reserve
+	// ScrubRate is in bytes per second; 0: files are not read again.
+	ScrubRate     Size
+	ScrubInterval Duration // between the beginnings of two rounds
 }
 
 // Log is the [log] table.
@@ -130,7 +133,7 @@ func Default() Config {
 			MaxFileSize:  2 * gigabyte,
 			RemovalGuard: 0.1,
 		},
-		Storage: Storage{Reserve: 256 * megabyte},
+		Storage: Storage{Reserve: 256 * megabyte, ScrubRate: 2 * megabyte, ScrubInterval: Duration(7 * 24 * time.Hour)},
 		Log:     Log{Level: slog.LevelInfo, Format: LogText},
 	}
 }

@@ -178,6 +178,12 @@ func storageKeys(c *Storage) []key {
 		{"storage.cache",
 			"Bytes of files that may be kept because clients asked for them, beside what sync.projects holds. When there are more, those that are worth least go. 0: all but the reserve.",
 			`"20GB"`, size(&c.Cache, 0, 1000*terabyte)},
+		{"storage.scrub-rate",
+			"Bytes per second that are read in the background to see whether the disk still has what was written, while nobody installs. What it has changed is fetched again. 0: not.",
+			`"4MB"`, size(&c.ScrubRate, 0, 1000*gigabyte)},
+		{"storage.scrub-interval",
+			"Duration between the beginnings of two such readings of everything.",
+			`"720h"`, duration(&c.ScrubInterval, hour, 10*year)},
 	}
 }
 

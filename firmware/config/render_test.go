@@ -99,6 +99,16 @@ reserve = "256MB"
 # Default: "0B". Example: "20GB"
 cache = "0B"
 
+# Bytes per second that are read in the background to see whether the disk
+# still has what was written, while nobody installs. What it has changed is
+# fetched again. 0: not.
+# Default: "2MB". Example: "4MB"
+scrub-rate = "2MB"
+
+# Duration between the beginnings of two such readings of everything.
+# Default: "168h". Example: "720h"
+scrub-interval = "168h"
+
 # What is written to standard error.
 [log]
 `

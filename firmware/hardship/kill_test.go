@@ -294,7 +294,8 @@ func complete(t testing.TB, data string, x *upstreamtest.Index, projects []strin
 	must(t, err)
 	defer func() { check(t, s.Close()) }()
 	sound(t, s)
-	b := &box{App: &app.App{Store: s}, TB: t}
+	b := &box{App: &app.App{}, TB: t}
+	b.Store = s
 	for _, project := range projects {
 		b.honest(x, project)
 		if got := len(b.holdings(project)); got != 2 {

@@ -117,7 +117,7 @@ func TestFree(t *testing.T) {
 // process for a moment. A lock that was given back must be free all the same.
 func TestUnlockWhileAChildIsBorn(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
-	unlock, err := Lock(path)
+	_, unlock, err := Lock(path, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,11 +148,47 @@ func TestUnlockWhileAChildIsBorn(t *testing.T) {
 	if err := unlock(); err != nil {
 		t.Fatal(err)
 	}
-	again, err := Lock(path)
+	_, again, err := Lock(path, "")
 	if err != nil {
 		t.Fatalf("it was given back, and is not free: %v", err)
 	}
 	if err := again(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestLockLeavesAMark holds that the next to lock learns of a process that ended
+// without unlocking, and of no other.
+func TestLockLeavesAMark(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	left, unlock, err := Lock(path, "boot 1")
+	if err != nil || left != "" {
+		t.Fatalf("the first finds %q, %v", left, err)
+	}
+	var held *LockedError
+	if _, _, err := Lock(path, "boot 1"); !errors.As(err, &held) || held.PID != os.Getpid() {
+		t.Errorf("the second: %v", err)
+	}
+	died, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unlock(); err != nil {
+		t.Fatal(err)
+	}
+	if left, unlock, err = Lock(path, "boot 1"); err != nil || left != "" {
+		t.Errorf("after unlocking %q is left, %v", left, err)
+	}
+	if err := unlock(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, died, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if left, unlock, err = Lock(path, "boot 2"); err != nil || left != "boot 1" {
+		t.Errorf("after a death %q is left, %v", left, err)
+	}
+	if err := unlock(); err != nil {
+		t.Fatal(err)
 	}
 }

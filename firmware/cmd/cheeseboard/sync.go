@@ -115,6 +115,7 @@ func statusText(s app.Status, now time.Time) string {
 		}
 		line("cached", "%d of them and of their metadata, %s; %s", c.Files, bytesText(c.Bytes), within)
 	}
+	line("checked", "%s", scrubText(s.Scrub, ago))
 	if n := len(s.Partials); n > 0 {
 		var have int64
 		for _, p := range s.Partials {
@@ -183,6 +184,35 @@ func sourceText(s app.Source) string {
 		text += ", asked again from " + s.NextTry.Format(time.DateTime)
 	}
 	return text
+}
+
+// scrubText says when all files were last read again, and what was found.
+func scrubText(s app.Scrub, ago func(time.Time) string) string {
+	var b strings.Builder
+	switch last := s.Last; {
+	case !last.Ended.IsZero():
+		fmt.Fprintf(&b, "all %d files read again %s: %d damaged", last.Blobs, ago(last.Ended), last.Damaged)
+	case s.Off:
+		b.WriteString("files are not read again (storage.scrub-rate is 0)")
+	default:
+		b.WriteString("not all files have been read again yet")
+	}
+	if r := s.Round; !r.Began.IsZero() {
+		fmt.Fprintf(&b, "; now at %s", bytesText(r.Bytes))
+		if s.Total > 0 {
+			fmt.Fprintf(&b, " of %s", bytesText(s.Total))
+		}
+		if r.Damaged > 0 {
+			fmt.Fprintf(&b, ", %d damaged", r.Damaged)
+		}
+		if s.Held {
+			b.WriteString(", waiting while people install")
+		}
+	}
+	if s.Lost > 0 {
+		fmt.Fprintf(&b, "; %d lost files are still to be fetched again", s.Lost)
+	}
+	return b.String()
 }
 
 // costText says what a sync would bring.

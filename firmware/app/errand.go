@@ -1,0 +1,100 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"cheeseboard/storage"
+	"cheeseboard/syncer"
+)
+
+// runEvery is the longest time between two looks at what is to be brought again.
+const runEvery = time.Hour
+
+// errand is what is to be done when something was lost: take over what is on the
+// disk already, and fetch the rest.
+type errand struct {
+	wake   chan struct{} // holds one
+	passed atomic.Bool   // a pass went through since the last run
+}
+
+func newErrand() *errand { return &errand{wake: make(chan struct{}, 1)} }
+
+// poke asks for a run now.
+func (e *errand) poke() {
+	select {
+	case e.wake <- struct{}{}:
+	default: // asked for already
+	}
+}
+
+// passed hears of the end of each pass. What failed while the line is up is a
+// project's own trouble; while it is down, nothing was learnt.
+func (a *App) passed(sum syncer.Summary, err error) {
+	if err == nil && (sum.Failed == 0 || a.Engine.Line.Up()) {
+		a.errand.passed.Store(true)
+		a.errand.poke()
+	}
+}
+
+// run sees to what was lost, until ctx ends.
+func (a *App) run(ctx context.Context) {
+	ticker := time.NewTicker(runEvery)
+	defer ticker.Stop()
+	for {
+		up := a.Engine.Line.Changed()
+		if err := a.recover(ctx); err != nil && ctx.Err() == nil {
+			a.log.Warn("what the disk has lost could not be brought again; it is tried later", "reason", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-up:
+		case <-ticker.C:
+		case <-a.errand.wake:
+		}
+	}
+}
+
+// recover takes over what the disk has and no record knows, once the pages are
+// here, and fetches what it has lost.
+func (a *App) recover(ctx context.Context) error {
+	var errs []error
+	// Where nothing is selected there may be no passes: then clients bring the pages.
+	nothing := len(a.config.Sync.Projects) == 0 && a.Engine.Line.Up()
+	if a.errand.passed.Swap(false) || nothing {
+		errs = append(errs, a.claim(ctx))
+	}
+	lost, err := a.Store.Lost()
+	if err != nil || len(lost) == 0 {
+		return errors.Join(append(errs, err)...)
+	}
+	items := make([]syncer.Item, 0, len(lost))
+	for _, r := range lost {
+		items = append(items, toItem(r))
+	}
+	done, err := a.Engine.Again(ctx, items)
+	refs := make([]storage.Ref, 0, len(done))
+	for _, i := range done {
+		refs = append(refs, toRef(i))
+	}
+	return errors.Join(append(errs, err, a.Store.Forsake(refs...))...)
+}
+
+// claim ends what a loss of the metadata began: what is wanted has its page again.
+func (a *App) claim(ctx context.Context) error {
+	_, aside, err := a.Store.Aside()
+	if err != nil {
+		return err
+	}
+	rebuilt, err := a.Store.Rebuilt()
+	if rebuilt && err == nil {
+		_, err = a.Store.Claim(ctx, a.busy)
+	}
+	if err != nil || !aside {
+		return err
+	}
+	return a.Store.Settled()
+}

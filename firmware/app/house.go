@@ -1,0 +1,125 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"cheeseboard/firmware/config"
+	"cheeseboard/storage"
+)
+
+// Some things can only be done while nothing has the data folder open: to move to
+// another, or to set metadata aside that turned out to be damaged. Then the rooms
+// are closed, the thing is done, and they are opened again, while the listeners
+// stay and requests wait at the gate.
+
+// target says how the rooms are opened again.
+type target struct {
+	config  config.Config
+	options storage.Options
+}
+
+// job is something to be done while the rooms are closed. do gives how to open
+// them again; where it fails, they are opened as they were.
+type job struct {
+	do   func() (target, error)
+	done chan error // takes the outcome; holds one
+}
+
+// swapPatience is how long requests that are under way may go on before the rooms
+// are closed. Files that are being sent need not end: see letGo.
+const swapPatience = 3 * time.Second
+
+// work starts what goes on beside the requests; stop ends it.
+func (a *App) work(ctx context.Context) (stop func() error) {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	var runErr error
+	engine, record, store, names := a.Engine, a.record, a.Store, a.names
+	running.Go(func() { runErr = engine.Run(ctx) })
+	running.Go(func() { record.run(ctx) })
+	running.Go(func() { store.Tend(ctx) })
+	running.Go(func() {
+		if err := names.Prepare(); err != nil {
+			a.log.Warn("the search could not be prepared; it is when somebody searches", "reason", err)
+		}
+	})
+	running.Go(func() { a.scrub(ctx) })
+	running.Go(func() { a.run(ctx) })
+	return func() error {
+		cancel()
+		running.Wait()
+		return runErr
+	}
+}
+
+// keep works until ctx ends, and does the jobs in between. An error means that
+// the rooms are closed and cannot be opened.
+func (a *App) keep(ctx context.Context) error {
+	for {
+		stop := a.work(ctx)
+		select {
+		case <-ctx.Done():
+			return stop()
+		case j := <-a.jobs:
+			err := a.swap(stop, j.do)
+			if err != nil {
+				a.log.Error("what was to be done with the data folder closed failed", "reason", err)
+			}
+			j.done <- err
+			if a.Store == nil {
+				return err
+			}
+		}
+	}
+}
+
+// swap does something while the rooms are closed.
+func (a *App) swap(stop func() error, do func() (target, error)) error {
+	begun := time.Now()
+	a.gate.close()
+	defer func() {
+		if a.Store == nil {
+			a.gate.end() // there is nothing to be let in to
+			return
+		}
+		a.gate.open()
+	}()
+	a.cancel()
+	a.Engine.Close() // nobody inside waits for the line any more
+	err := stop()
+	a.gate.drain(swapPatience)
+	old := target{a.config, storage.Options{Mend: true}}
+	if err = errors.Join(err, a.rooms.close()); err != nil {
+		a.log.Error("closing the data folder", "reason", err)
+	}
+	next, err := do()
+	if err == nil {
+		if err = a.furnish(next.config, next.options); err == nil {
+			a.log.Info("the data folder is open again", "folder", next.config.Data, "closed for", time.Since(begun))
+			return nil
+		}
+		err = fmt.Errorf("open the data folder again: %w", err)
+	}
+	if again := a.furnish(old.config, old.options); again != nil {
+		err = errors.Join(err, fmt.Errorf("open the old data folder again: %w", again))
+	}
+	return err
+}
+
+// renew has Serve open the same folder again, looking at all of its metadata
+// first: what is damaged there is set aside. It does not wait for that, since it is
+// called by what must end before.
+func (a *App) renew(ctx context.Context) {
+	c := a.config
+	j := job{done: make(chan error, 1), do: func() (target, error) {
+		return target{c, storage.Options{Mend: true, Thorough: true}}, nil
+	}}
+	select {
+	case a.jobs <- j:
+	case <-ctx.Done():
+	}
+}
