@@ -479,6 +479,10 @@ func (s *Store) Log(log string, yield func([]byte) bool) error { return s.meta.L
 // Waiting lists the partials that a download will go on with.
 func (s *Store) Waiting() ([]Waiting, error) { return s.blobs.Waiting() }
 
+// Tables tells how many bytes of metadata there are, and how many this program can
+// hold: 0 for no limit.
+func (s *Store) Tables() (bytes, limit int64) { return s.meta.Tables() }
+
 // full makes a disk without space an ErrFull, whoever met it.
 func full(err error) error {
 	if err == nil || errors.Is(err, ErrFull) || !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {

@@ -39,7 +39,22 @@ func (a *App) probeStorage() health.Finding {
 			Summary: "the metadata are younger than the files: files that are here wait for their pages",
 		}
 	}
-	return health.Finding{Summary: "the metadata can be read"}
+	return probeTables(a.Store.Tables())
+}
+
+// probeTables tells when the metadata are about to outgrow a 32-bit program.
+func probeTables(bytes, limit int64) health.Finding {
+	f := health.Finding{Summary: "the metadata can be read"}
+	const action = "choose fewer projects, or run the 64-bit program on this board if it can"
+	switch {
+	case limit > 0 && bytes > limit:
+		f = health.Finding{Severity: health.Attention, Action: action, Summary: fmt.Sprintf(
+			"the metadata have %d MB, and a 32-bit program can hold %d MB: what is here is served, nothing new is stored", bytes>>20, limit>>20)}
+	case limit > 0 && bytes > limit/10*9:
+		f = health.Finding{Severity: health.Attention, Action: action, Summary: fmt.Sprintf(
+			"the metadata have %d MB of the %d MB that a 32-bit program can hold", bytes>>20, limit>>20)}
+	}
+	return f
 }
 
 func (a *App) probeSpace() health.Finding {

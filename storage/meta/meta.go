@@ -84,14 +84,18 @@ type Options struct {
 	Free func(path string) (int64, error)
 	// Thorough has Open read every table to its end, also where that takes long.
 	Thorough bool
+	// Limit is how many bytes of tables there may be; 0: as many as the program can
+	// map, which is no limit where it has 64 bits. For tests.
+	Limit int64
 }
 
 // DB is the open metadata. It is safe for concurrent use.
 type DB struct {
-	dir  string
-	db   *badger.DB
-	free func(string) (int64, error)
-	zip  *zip
+	dir   string
+	limit int64 // of tables, in bytes; 0: none
+	db    *badger.DB
+	free  func(string) (int64, error)
+	zip   *zip
 
 	// mu makes read-change-write steps one at a time: conflict detection costs
 	// memory and is off.
@@ -113,7 +117,7 @@ func Open(dir string, opts Options) (*DB, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	d := &DB{dir: dir, free: opts.Free}
+	d := &DB{dir: dir, limit: limitOf(opts), free: opts.Free}
 	if d.free == nil {
 		d.free = durable.Free
 	}
@@ -125,6 +129,10 @@ func Open(dir string, opts Options) (*DB, error) {
 		return nil, err
 	}
 	d.tables.Store(tables)
+	// To be merged once more they must fit beside one another.
+	if err := d.checkLimit(d.limit / 4); err != nil {
+		return nil, fmt.Errorf("open metadata: %w", err)
+	}
 	if err := d.checkSpace(shrinking); err != nil {
 		return nil, err
 	}
@@ -236,6 +244,8 @@ func (d *DB) checkSpace(need need) error {
 	floor := d.Need()
 	if need == shrinking {
 		floor -= deletions
+	} else if err := d.checkLimit(0); err != nil {
+		return fmt.Errorf("write metadata: %w", err)
 	}
 	if free < floor {
 		return fmt.Errorf("write metadata: %w: %d MB are free, %d MB must stay free; make room on the disk that holds %s", ErrFull, free>>20, floor>>20, d.dir)
