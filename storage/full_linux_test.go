@@ -151,8 +151,19 @@ func TestFullDisk(t *testing.T) {
 	closeStore(t, s)
 
 	empty = stuff(t, disk, 0)
-	_, err = Open(dir, Options{Reserve: -1})
-	fullFor("to open", err)
+	s = open(t, dir, Options{})
+	if !s.ReadOnly() {
+		t.Error("on a full disk the store says that it can be written")
+	}
+	whole(t, s, here)
+	whole(t, s, more)
+	fullFor("a page", s.PutProject(&pypi.Project{Name: "c"}))
+	fullFor("a state", s.SetState("a", []byte("x")))
+	fullFor("a pin", s.Pin("a", here.refs[0].Digest, false))
+	if _, found := verify(t, s, VerifyOptions{}); len(found) != 0 {
+		t.Errorf("a store that can only be read: verify finds %+v", found)
+	}
+	closeStore(t, s)
 	_, err = Open(filepath.Join(disk, "another"), Options{Reserve: -1})
 	fullFor("to make a store", err)
 	empty()

@@ -57,8 +57,11 @@ func (s *Store) Settled() error {
 // others begun; then it gives what was done.
 func (s *Store) openMeta(disk *durable.Disk, opts Options, thorough bool) (aside *Aside, err error) {
 	folder := filepath.Join(s.dir, "meta")
-	options := meta.Options{Log: s.log, Free: opts.Free, Thorough: thorough}
+	options := meta.Options{Log: s.log, Free: s.metaFree, Thorough: thorough}
 	s.meta, err = meta.Open(folder, options)
+	if err = full(err); errors.Is(err, ErrFull) {
+		return nil, s.openToRead(folder, options, err)
+	}
 	if !opts.Mend || !errors.Is(err, ErrDamaged) {
 		return nil, err
 	}

@@ -103,7 +103,9 @@ type Store struct {
 
 	cached   cached
 	promises promised
-	losing   sync.Mutex // held while the list of what was lost is changed
+	ballast  ballast
+	roomy    chan struct{} // closed by Tend when a store that can only be read could be written
+	losing   sync.Mutex    // held while the list of what was lost is changed
 	scrubs   scrubbing
 }
 
@@ -111,25 +113,8 @@ type Store struct {
 // cut has left half-done. Errors: *LockedError, ErrFormat, ErrFull, ErrDamaged,
 // and those of the file system.
 func Open(dir string, opts Options) (_ *Store, err error) {
-	s := &Store{dir: dir, reserve: opts.Reserve, free: opts.Free, log: opts.Log}
-	if s.log == nil {
-		s.log = slog.New(slog.DiscardHandler)
-	}
-	if s.free == nil {
-		s.free = durable.Free
-	}
-	switch {
-	case s.reserve == 0:
-		s.reserve = DefaultReserve
-	case s.reserve < 0:
-		s.reserve = 0
-	}
-	disk := opts.Disk
-	if disk == nil {
-		disk = &durable.Disk{}
-	}
-	s.disk = disk
-	s.cached = cached{quota: opts.Cache, begun: time.Now(), reading: make(map[evict.Key]int)}
+	s := newStore(dir, opts)
+	disk := s.disk
 	if err := disk.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("open data folder: %w", full(err))
 	}
@@ -151,12 +136,38 @@ func Open(dir string, opts Options) (_ *Store, err error) {
 	return s, nil
 }
 
+// newStore fills in what Open builds on.
+func newStore(dir string, opts Options) *Store {
+	s := &Store{dir: dir, reserve: opts.Reserve, log: opts.Log, disk: opts.Disk, roomy: make(chan struct{})}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.disk == nil {
+		s.disk = &durable.Disk{}
+	}
+	free := opts.Free
+	if free == nil {
+		free = durable.Free
+	}
+	s.ballast = newBallast(dir, s.disk, free)
+	s.free = s.filesFree
+	switch {
+	case s.reserve == 0:
+		s.reserve = DefaultReserve
+	case s.reserve < 0:
+		s.reserve = 0
+	}
+	s.cached = cached{quota: opts.Cache, begun: time.Now(), reading: make(map[evict.Key]int)}
+	return s
+}
+
 // open opens what is in the folder, whose lock is held.
 func (s *Store) open(disk *durable.Disk, opts Options, thorough bool) error {
 	lostFormat, err := format(s.dir, disk, opts.Mend)
 	if err != nil {
 		return err
 	}
+	s.ballast.find()
 	aside, err := s.openMeta(disk, opts, thorough)
 	if err != nil {
 		return err
@@ -168,6 +179,9 @@ func (s *Store) open(disk *durable.Disk, opts Options, thorough bool) error {
 	}
 	if err := s.identify(); err != nil {
 		return err
+	}
+	if s.ReadOnly() {
+		return nil
 	}
 	if lostFormat {
 		s.log.Error("the FORMAT file was lost; the records are those of this program, so it is written anew")
@@ -282,7 +296,7 @@ func (s *Store) Rebuilt() (bool, error) {
 // out: nothing is lost, but this process cannot open the folder again.
 func (s *Store) Close() error {
 	var errs []error
-	if s.meta != nil && s.blobs != nil {
+	if s.meta != nil && s.blobs != nil && !s.ReadOnly() {
 		if err := errors.Join(s.keepUses(), s.buryRemoved()); err != nil {
 			s.log.Debug("what the next start does again was not written down", "reason", err)
 		}

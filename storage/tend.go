@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 )
 
@@ -18,6 +19,13 @@ const (
 // where the quota or the room for metadata is exceeded, and what is known of their
 // use is written down. What fails is logged, and tried again.
 func (s *Store) Tend(ctx context.Context) {
+	if s.ReadOnly() {
+		s.awaitRoom(ctx)
+		return
+	}
+	var watching sync.WaitGroup
+	watching.Go(func() { s.watchBallast(ctx) })
+	defer watching.Wait()
 	ticker := time.NewTicker(tendEvery)
 	defer ticker.Stop()
 	var t tended
@@ -40,7 +48,7 @@ func (s *Store) tend(t *tended, now time.Time) error {
 	if t.uses.IsZero() { // the first time: what was known when the store was opened is fresh
 		t.uses, t.rank = now, now
 	}
-	err := errors.Join(s.rank(false), s.relieve(), s.buryRemoved())
+	err := errors.Join(s.rank(false), s.relieve(), s.buryRemoved(), s.holdBallast())
 	due := func(last *time.Time, every time.Duration) bool {
 		if now.Sub(*last) < every {
 			return false
@@ -74,4 +82,48 @@ func (s *Store) expirePartials(now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// How often the free space is looked at: a card takes 100 MB in a second, or less.
+const (
+	watchEvery = time.Second
+	watchClose = 50 * time.Millisecond
+	closeTo    = 128 << 20 // bytes above the need of the metadata
+)
+
+// watchBallast gives the ballast free when somebody else fills the disk, although
+// nothing is written here: Badger may be merging tables.
+func (s *Store) watchBallast(ctx context.Context) {
+	timer := time.NewTimer(watchEvery)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		every := watchEvery
+		free, err := s.metaFree(s.dir)
+		if err == nil && s.ballast.size() > 0 && free < s.metaNeed()+closeTo {
+			every = watchClose
+		}
+		timer.Reset(every)
+	}
+}
+
+// awaitRoom closes roomy when the metadata could be opened to be written.
+func (s *Store) awaitRoom(ctx context.Context) {
+	ticker := time.NewTicker(watchEvery)
+	defer ticker.Stop()
+	for {
+		if free, err := s.ballast.free(); err == nil && free >= s.meta.Need() {
+			close(s.roomy)
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
 }

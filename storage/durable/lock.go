@@ -49,6 +49,9 @@ func Lock(path, mark string) (left string, unlock func() error, err error) {
 	if err == nil {
 		_, err = fmt.Fprintf(f, "%d\n%s\n", os.Getpid(), mark)
 	}
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		err = nil // the lock holds without the number
+	}
 	if err != nil {
 		return "", nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
 	}

@@ -142,6 +142,9 @@ func (d *DB) change(name pypi.Name, need need, fn func(*batch) error) error {
 // change runs fn, which changes a project; "" is none. What an earlier change
 // left half-done is mended first.
 func (b *batch) change(name pypi.Name, fn func(*batch) error) error {
+	if err := b.db.refuse(); err != nil {
+		return err
+	}
 	b.name, b.torn = name, false
 	if name != "" {
 		mark, err := b.db.has(b.txn, tornKey(name))

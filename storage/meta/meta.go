@@ -31,6 +31,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"github.com/dgraph-io/badger/v4"
@@ -99,10 +100,11 @@ type DB struct {
 
 	// mu makes read-change-write steps one at a time: conflict detection costs
 	// memory and is off.
-	mu      sync.Mutex
-	written bool // something was committed since Open
-	tables  atomic.Int64
-	version atomic.Uint64
+	mu       sync.Mutex
+	readOnly bool
+	written  bool // something was committed since Open
+	tables   atomic.Int64
+	version  atomic.Uint64
 }
 
 // Open opens the metadata in dir, which is made where it is missing. The caller
@@ -146,10 +148,32 @@ func Open(dir string, opts Options) (*DB, error) {
 	return d, nil
 }
 
+// closing is how long Close waits for a disk that has become full meanwhile.
+const closing = 10 * time.Second
+
 // Close writes out what is in memory and gives the folder free. On a full disk
 // it cannot: it gives ErrFull, nothing is lost, and the folder stays locked until
 // the process ends. The next Open finds what was in memory in its log.
 func (d *DB) Close() error {
+	// Badger tries to write out until it can, and a commit before it may wait for
+	// that too. What is given up here ends with the process.
+	done := make(chan error, 1)
+	go func() { done <- d.close() }()
+	patience := time.NewTicker(closing)
+	defer patience.Stop()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-patience.C:
+			if free, err := d.free(d.dir); err != nil || free < flushing {
+				return errors.Join(err, fmt.Errorf("close metadata: %w: %d MB free; what was acknowledged is in their log", ErrFull, free>>20))
+			}
+		}
+	}
+}
+
+func (d *DB) close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	err := d.zip.close()
