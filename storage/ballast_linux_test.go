@@ -89,14 +89,14 @@ func (s *Store) crash(t *testing.T) {
 	}
 }
 
-// TestOthersFillTheDisk has somebody else fill the disk, as fast as a card takes it,
+// TestOthersFillTheDisk has somebody else fill the disk, faster than a card takes it,
 // again and again while pages are written and Badger merges tables. A write through
 // a memory map that met the full disk would end this program.
 func TestOthersFillTheDisk(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes a while")
 	}
-	const rate = 100 << 20 // bytes a second
+	const rate = 400 << 20 // bytes a second
 	disk := smallDisk(t, 384)
 	s := open(t, filepath.Join(disk, "data"), Options{})
 	here := fill(t, "a", 2, 100_000)
@@ -125,7 +125,7 @@ func TestOthersFillTheDisk(t *testing.T) {
 			}
 		}
 	})
-	for range 5 {
+	for range 3 {
 		fillAt(t, filepath.Join(disk, "stuffing"), rate)
 		whole(t, s, here)
 		if err := os.Remove(filepath.Join(disk, "stuffing")); err != nil {
