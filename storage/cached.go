@@ -216,3 +216,25 @@ func (s *Store) Cached() (CachedTotals, error) {
 	defer c.mu.Unlock()
 	return CachedTotals{Files: c.table.Len(), Bytes: c.table.Bytes(), Quota: c.quota}, nil
 }
+
+// Space is what there is to know of the disk's room, in bytes.
+type Space struct {
+	Free     int64 // also what is held for the metadata
+	Reserve  int64 // of it, that files leave
+	Need     int64 // of it, without which the metadata are not written
+	Cached   int64 // that can be made free, as far as is known so far
+	ReadOnly bool  // the disk was full when the store was opened
+}
+
+// Space looks at the disk. It is quick.
+func (s *Store) Space() (Space, error) {
+	free, err := s.free(s.dir)
+	c := &s.cached
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	space := Space{Free: free, Reserve: s.floor(), Need: s.meta.Need(), ReadOnly: s.ReadOnly()}
+	if c.table != nil {
+		space.Cached = c.table.Bytes()
+	}
+	return space, err
+}

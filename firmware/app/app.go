@@ -164,7 +164,11 @@ func (r *rooms) close() error {
 	r.cancel()
 	r.Engine.Close()
 	r.names.Close()
-	err := errors.Join(r.front.Close(), r.record.flush(), r.line.Close(), r.Store.Close())
+	err := errors.Join(r.record.flush(), r.line.Close())
+	if r.Store.ReadOnly() {
+		err = nil // on a full disk they are not written down, as was said when it was opened
+	}
+	err = errors.Join(r.front.Close(), err, r.Store.Close())
 	r.Store = nil
 	return err
 }

@@ -12,7 +12,8 @@ import (
 )
 
 // Some things can only be done while nothing has the data folder open: to move to
-// another, or to set metadata aside that turned out to be damaged. Then the rooms
+// another, to set metadata aside that turned out to be damaged, or to write again
+// what was opened on a full disk to be read. Then the rooms
 // are closed, the thing is done, and they are opened again, while the listeners
 // stay and requests wait at the gate.
 
@@ -48,6 +49,14 @@ func (a *App) work(ctx context.Context) (stop func() error) {
 		}
 	})
 	running.Go(func() { a.scrub(ctx) })
+	running.Go(func() {
+		select {
+		case <-store.Roomy():
+			a.log.Info("there is room on the disk again: the data folder is opened anew, to be written")
+			a.renew(ctx, storage.Options{Mend: true})
+		case <-ctx.Done():
+		}
+	})
 	running.Go(func() { a.run(ctx) })
 	return func() error {
 		cancel()
@@ -110,14 +119,11 @@ func (a *App) swap(stop func() error, do func() (target, error)) error {
 	return err
 }
 
-// renew has Serve open the same folder again, looking at all of its metadata
-// first: what is damaged there is set aside. It does not wait for that, since it is
+// renew has Serve open the same folder again. It does not wait for that, since it is
 // called by what must end before.
-func (a *App) renew(ctx context.Context) {
+func (a *App) renew(ctx context.Context, options storage.Options) {
 	c := a.config
-	j := job{done: make(chan error, 1), do: func() (target, error) {
-		return target{c, storage.Options{Mend: true, Thorough: true}}, nil
-	}}
+	j := job{done: make(chan error, 1), do: func() (target, error) { return target{c, options}, nil }}
 	select {
 	case a.jobs <- j:
 	case <-ctx.Done():

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"cheeseboard/firmware/health"
-	"cheeseboard/storage/durable"
 	"cheeseboard/syncer/link"
 )
 
@@ -57,22 +56,33 @@ func probeTables(bytes, limit int64) health.Finding {
 	return f
 }
 
+// probeSpace tells a disk that is full from one that is as full as it may be: what
+// is only cached makes room by itself.
 func (a *App) probeSpace() health.Finding {
-	free, err := durable.Free(a.Store.Dir())
+	space, err := a.Store.Space()
 	if err != nil {
 		return health.Finding{Severity: health.Failed, Summary: "the disk does not answer: " + err.Error(), Action: "look at the disk and its cable"}
 	}
-	reserve := int64(a.config.Storage.Reserve)
-	switch {
-	case free <= reserve:
-		return health.Finding{
-			Severity: health.Attention, Action: "make room, or narrow sync.projects",
-			Summary: fmt.Sprintf("the disk is full up to the reserve (%d MB free): what is here is served, nothing new is fetched", free>>20),
-		}
-	case free <= 2*reserve:
-		return health.Finding{Severity: health.Attention, Action: "make room, or narrow sync.projects", Summary: fmt.Sprintf("the disk is nearly full: %d MB free, of which %d MB stay free", free>>20, reserve>>20)}
+	attention := func(action, summary string, args ...any) health.Finding {
+		return health.Finding{Severity: health.Attention, Action: action, Summary: fmt.Sprintf(summary, args...)}
 	}
-	return health.Finding{Summary: fmt.Sprintf("%d MB free", free>>20)}
+	const narrow = "make room, or narrow sync.projects"
+	free, within := space.Free>>20, space.Free+space.Cached
+	switch {
+	case space.ReadOnly:
+		return attention("make room on the disk that holds "+a.Store.Dir()+": it goes on by itself",
+			"the disk is full: what is here is served, and nothing can be written (%d MB free, %d MB are needed)", free, space.Need>>20)
+	case space.Free < space.Need:
+		return attention("make room on the disk that holds "+a.Store.Dir()+": it goes on by itself",
+			"the disk is full: what is here is served, nothing new is stored (%d MB free, the metadata need %d MB)", free, space.Need>>20)
+	case within <= space.Reserve:
+		return attention(narrow, "the disk is full up to the reserve (%d MB free): what is here is served, nothing new is fetched", free)
+	case within <= 2*space.Reserve:
+		return attention(narrow, "the disk is nearly full: %d MB free, of which %d MB stay free", free, space.Reserve>>20)
+	case space.Free <= 2*space.Reserve:
+		return health.Finding{Summary: fmt.Sprintf("%d MB free; %d MB that are only cached make room when it is needed", free, space.Cached>>20)}
+	}
+	return health.Finding{Summary: fmt.Sprintf("%d MB free", free)}
 }
 
 func (a *App) probeUpstream() health.Finding {

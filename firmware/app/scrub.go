@@ -31,7 +31,7 @@ func (a *App) scrub(ctx context.Context) {
 		})
 		if errors.Is(err, storage.ErrDamaged) {
 			a.log.Error("the metadata are damaged; the data folder is opened anew", "reason", err)
-			a.renew(ctx)
+			a.renew(ctx, storage.Options{Mend: true, Thorough: true}) // which looks at all of them first
 			return
 		}
 		if err != nil {

@@ -29,6 +29,10 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 		return explainListen(a.config.Serve.Listen, err)
 	}
 	socket, release, err := listenControl(a.Store.Dir())
+	if errors.Is(err, syscall.ENOSPC) {
+		a.log.Warn("on a full disk other commands cannot reach this box", "reason", err)
+		socket, release, err = nil, func() {}, nil
+	}
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -46,7 +50,9 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 			frontErr = fmt.Errorf("serve: %w", err)
 		}
 	})
-	running.Go(func() { serveControl(control, socket, a.log) })
+	if socket != nil {
+		running.Go(func() { serveControl(control, socket, a.log) })
+	}
 	running.Go(func() {
 		defer cancel() // nor is one whose rooms could not be opened again
 		runErr = a.keep(ctx)

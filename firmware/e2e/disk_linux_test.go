@@ -128,9 +128,11 @@ func TestDiskFillsUp(t *testing.T) {
 	<-sync.ended
 	o := outcome{status: sync.command.ProcessState.ExitCode(), stdout: sync.stdout.String(), stderr: sync.stderr.String()}
 	complains(t, o, notDone, "disk is full", "make room")
-	for _, verb := range every {
-		complains(t, s.run(verb), notDone, "full", "make room")
+	complains(t, s.run("sync"), notDone, "full", "make room")
+	if o := s.succeed("status"); !strings.Contains(o.stdout, "the disk is full") || !strings.Contains(o.stdout, "make room") {
+		t.Errorf("status on a full disk says\n%s", o.stdout)
 	}
+	s.succeed("verify")
 	remove()
 	s.sound()
 	s.upstream.SetBandwidth(0)
