@@ -24,6 +24,10 @@ const ballastName = "ballast"
 // in turn.
 const ballastMargin = 16 << 20
 
+// ballastShort is how much less it holds than the metadata need to grow: what is
+// given free when the disk is full is for finishing and removing, not for more.
+const ballastShort = 4 << 20
+
 type ballast struct {
 	path string
 	disk *durable.Disk
@@ -109,7 +113,7 @@ func (s *Store) filesFree(string) (int64, error) {
 
 // holdBallast makes the ballast, if there is room for it.
 func (s *Store) holdBallast() error {
-	err := s.ballast.take(s.meta.Need())
+	err := s.ballast.take(s.meta.Need() - ballastShort)
 	if errors.Is(err, errors.ErrUnsupported) {
 		return nil
 	}

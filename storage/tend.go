@@ -48,7 +48,7 @@ func (s *Store) tend(t *tended, now time.Time) error {
 	if t.uses.IsZero() { // the first time: what was known when the store was opened is fresh
 		t.uses, t.rank = now, now
 	}
-	err := errors.Join(s.rank(false), s.relieve(), s.buryRemoved(), s.holdBallast())
+	err := errors.Join(s.rank(false), s.relieve(), s.buryRemoved())
 	due := func(last *time.Time, every time.Duration) bool {
 		if now.Sub(*last) < every {
 			return false
@@ -91,8 +91,8 @@ const (
 	closeTo    = 128 << 20 // bytes above the need of the metadata
 )
 
-// watchBallast gives the ballast free when somebody else fills the disk, although
-// nothing is written here: Badger may be merging tables.
+// watchBallast holds the ballast, and gives it free when somebody else fills the disk
+// although nothing is written here: Badger may be merging tables.
 func (s *Store) watchBallast(ctx context.Context) {
 	timer := time.NewTimer(watchEvery)
 	defer timer.Stop()
@@ -104,8 +104,14 @@ func (s *Store) watchBallast(ctx context.Context) {
 		}
 		every := watchEvery
 		free, err := s.metaFree(s.dir)
-		if err == nil && s.ballast.size() > 0 && free < s.metaNeed()+closeTo {
+		switch held := s.ballast.size() > 0; {
+		case err != nil:
+		case held && free < s.metaNeed()+closeTo:
 			every = watchClose
+		case !held:
+			if err := s.holdBallast(); err != nil {
+				s.log.Debug("the room for the metadata could not be held", "reason", err)
+			}
 		}
 		timer.Reset(every)
 	}
