@@ -21,7 +21,7 @@ func (a *App) busy() bool { return a.visits.now() || a.Hot != nil && a.Hot() }
 // out to be damaged, it has them set aside.
 func (a *App) scrub(ctx context.Context) {
 	rate := int64(a.config.Storage.ScrubRate)
-	if rate == 0 {
+	if rate == 0 || a.Store.ReadOnly() {
 		return
 	}
 	for ctx.Err() == nil {
