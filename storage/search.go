@@ -21,14 +21,22 @@ func (s *Store) Scratch() (*os.File, error) {
 	return f, full(err)
 }
 
-// Search makes a finder of projects by parts of their names. It must be closed
+// Search makes a finder of projects by parts of their names: of those whose pages
+// are here, and of those that heard gives besides, in any order. It must be closed
 // before the store.
-func (s *Store) Search() *names.Finder {
+func (s *Store) Search(heard func(yield func(pypi.Name) bool) error) *names.Finder {
 	bare := func(yield func(pypi.Name) bool) func(pypi.ListEntry) bool {
 		return func(e pypi.ListEntry) bool { return yield(e.Name) }
 	}
 	return names.New(names.Source{
-		Each:    func(yield func(pypi.Name) bool) error { return s.meta.Names(bare(yield)) },
+		Each: func(yield func(pypi.Name) bool) error {
+			more := true
+			err := s.meta.Names(bare(func(n pypi.Name) bool { more = yield(n); return more }))
+			if err != nil || !more {
+				return err
+			}
+			return heard(yield)
+		},
 		Prefix:  func(prefix string, yield func(pypi.Name) bool) error { return s.meta.NamesWith(prefix, bare(yield)) },
 		Version: s.meta.Version,
 		Scratch: s.Scratch,

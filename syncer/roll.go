@@ -73,6 +73,22 @@ func (e *Engine) rollStatus() (*RollStatus, error) {
 	return s, err
 }
 
+// Heard calls yield with the names of the upstream's projects, as far as its list
+// has come, until it returns false: in no order, and some perhaps twice.
+func (e *Engine) Heard(yield func(pypi.Name) bool) error {
+	if e.opts.Roll == nil {
+		return nil
+	}
+	n, err := e.rollNote()
+	more := true
+	for _, l := range []*rollList{n.Whole, n.Coming} {
+		if err == nil && more && l != nil {
+			err = e.opts.Roll.Roll(l.List, func(name pypi.Name) bool { more = yield(name); return more })
+		}
+	}
+	return err
+}
+
 // unheardOf tells whether the upstream had no project of a name when its list was
 // fetched, and when that was.
 func (e *Engine) unheardOf(name pypi.Name) (at time.Time, is bool) {

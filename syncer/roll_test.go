@@ -29,6 +29,15 @@ func (r *rollKept) InRoll(_ byte, name pypi.Name, _ bool) (bool, error) {
 	return slices.Contains(r.names, name), nil
 }
 
+func (r *rollKept) Roll(_ byte, yield func(pypi.Name) bool) error {
+	for _, n := range r.names {
+		if !yield(n) {
+			break
+		}
+	}
+	return nil
+}
+
 // TestNamesThatComeAgain reads answers one after another, as an upstream gives them
 // that has no parts of its list: each begins anew. What has come is passed over where
 // the list is in order, over restarts too; where it is not, nothing is lost.

@@ -132,6 +132,8 @@ type Roll interface {
 	DropRoll(list byte, state []byte) error
 	// InRoll tells whether a list has a name; sorted, whether its names came in order.
 	InRoll(list byte, name pypi.Name, sorted bool) (bool, error)
+	// Roll calls yield with each name of a list until it returns false.
+	Roll(list byte, yield func(pypi.Name) bool) error
 }
 
 // Options are the settings of an Engine; a zero value is the default of each.

@@ -126,7 +126,7 @@ func (a *App) build(c config.Config, store *storage.Store, options syncer.Option
 	r.Engine = syncer.New(index, client, storeCatalogue{store}, shelf, storeNotes{store}, options)
 	r.Engine.Line.Recorder = r.record
 	changes := &journal{store: store}
-	r.names = store.Search()
+	r.names = store.Search(r.Engine.Heard)
 	r.front = httpd.New(httpd.Deps{
 		Search: a.search,
 		Index:  frontIndex{r.Engine, store, changes}, Feed: changes, Legacy: frontLegacy{store}, Source: frontFiles{r.Engine, store, &a.visits},

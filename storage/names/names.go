@@ -34,7 +34,8 @@ const (
 
 // Source is where the names come from.
 type Source struct {
-	// Each calls yield with every name, in order, until it returns false.
+	// Each calls yield with every name until it returns false, in any order; some
+	// may come twice.
 	Each func(yield func(pypi.Name) bool) error
 	// Prefix calls yield with the names that begin so, in order, as they are now.
 	Prefix func(prefix string, yield func(pypi.Name) bool) error
