@@ -66,11 +66,18 @@ type box struct {
 	close  func()
 }
 
+// logTo is a log for the test's output, or for the handler that is given.
+func logTo(t testing.TB, logs []slog.Handler) *slog.Logger {
+	if len(logs) > 0 {
+		return slog.New(logs[0])
+	}
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
+
 // open opens a box that is closed with the test, or before by close.
-func open(t testing.TB, c app.Config) *box {
+func open(t testing.TB, c app.Config, logs ...slog.Handler) *box {
 	t.Helper()
-	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	a, err := app.Open(c, log)
+	a, err := app.Open(c, logTo(t, logs))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,12 +100,17 @@ func open(t testing.TB, c app.Config) *box {
 
 // serve opens a box and runs it as `cheeseboard serve` does: passes on schedule,
 // probes of the line. It is stopped with the test, or before by close.
-func serve(t testing.TB, c app.Config) *box {
+func serve(t testing.TB, c app.Config, logs ...slog.Handler) *box {
 	t.Helper()
-	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	c.Serve.Listen = "127.0.0.1:0"
-	a, err := app.Open(c, log)
+	a, err := app.Open(c, logTo(t, logs))
 	must(t, err)
+	return running(t, a)
+}
+
+// running runs an open box.
+func running(t testing.TB, a *app.App) *box {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ready := make(chan net.Addr, 1)
 	ended := make(chan error, 1)

@@ -94,7 +94,13 @@ type listed struct {
 func (b *box) page(project string, header ...string) page {
 	b.Helper()
 	address := b.url + "/simple/" + project + "/"
-	p := page{answer: b.get(address, append([]string{"Accept", pypi.ContentTypeJSON}, header...)...)}
+	return b.read(address, project, b.get(address, append([]string{"Accept", pypi.ContentTypeJSON}, header...)...))
+}
+
+// read reads a page in JSON.
+func (b *box) read(address, project string, a answer) page {
+	b.Helper()
+	p := page{answer: a}
 	if !p.whole() {
 		return p
 	}
