@@ -141,10 +141,7 @@ func drawLies(r *rand.Rand, w *world, end time.Duration) []tale {
 	var about, lie, first string
 	switch n := r.IntN(10); n {
 	case 0:
-		about, lie = "feed:*", "late:3"
-		if i := r.IntN(1 + len(feedTrials)); i < len(feedTrials) {
-			lie = feedTrials[i].lie
-		}
+		about, lie = "feed:*", feedTrials[r.IntN(len(feedTrials))].lie
 	case 1:
 		root := []string{"empty", "half", "garbage", "status:503,1", "hostile", "cut:100", "never-answer", "api-version:2.0", "login-page"}
 		about, lie = "root", root[r.IntN(len(root))]
@@ -191,8 +188,8 @@ func vary(r *rand.Rand, about, lie string) string {
 		return fmt.Sprintf("resize:%d", r.Int64N(2000)-1000)
 	case "stale":
 		return fmt.Sprintf("stale:%d", 1+r.IntN(3))
-	case "gap":
-		return fmt.Sprintf("gap:%d", 1+r.IntN(3))
+	case "gap", "late":
+		return fmt.Sprintf("%s:%d", kind, 1+r.IntN(3))
 	case "wrong-sizes":
 		return fmt.Sprintf("wrong-sizes:%d", r.Int64N(2000)-1000)
 	}
