@@ -16,7 +16,7 @@ var feedTrials = []struct {
 	{"fault:1", true},
 	{"replay:1000", true},
 	{"backwards", true},
-	{"gap:1", false}, // the rows that would tell of it are left out
+	{"gap:1", false},  // the rows that would tell of it are left out
 	{"late:1", false}, // they come when the lie has ended
 	{"never-answer", true},
 	{"login-page", true},
