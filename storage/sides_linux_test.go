@@ -222,8 +222,8 @@ func (c *scene) try() (works []string) {
 // and opened, and with room again all goes on, without opening it anew.
 func TestFullFromEverySide(t *testing.T) {
 	var table strings.Builder
-	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "full of\tgoes on\trefused\tclosed\topened again\twith room again")
+	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0) // into memory: writing does not fail
+	_, _ = fmt.Fprintln(w, "full of\tgoes on\trefused\tclosed\topened again\twith room again")
 	for _, side := range sides {
 		t.Run(side.name, func(t *testing.T) {
 			c := &scene{T: t, disk: smallDisk(t, sideDisk), size: sideDisk}
@@ -274,7 +274,7 @@ func TestFullFromEverySide(t *testing.T) {
 				t.Errorf("after a start, with room again, there is still refused: %s", missingFrom(c.try()))
 			}
 			closeStore(t, c.s)
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\tall\n", side.name, strings.Join(works, " "), refused, closed, opened)
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\tall\n", side.name, strings.Join(works, " "), refused, closed, opened)
 		})
 	}
 	if err := w.Flush(); err != nil {

@@ -105,7 +105,8 @@ func (n *note) unmarshal(raw []byte, own string) error {
 	}
 	packed := raw[4+k] == 1
 	raw = raw[5+k:]
-	v, ok := upstream.Validators{}, true
+	var v upstream.Validators
+	var ok bool
 	if packed {
 		if len(raw) < 16 {
 			return errQuiet
