@@ -334,8 +334,9 @@ func (s *Store) File(name pypi.Name, digest pypi.Digest, filename string) (f *py
 	return s.meta.File(name, digest, filename)
 }
 
-// Sound tells whether a project's page is here and can be read. ErrDamaged.
-func (s *Store) Sound(name pypi.Name) (known bool, err error) { return s.meta.Sound(name) }
+// Sound tells whether a project's page is here and can be read, and whether it has
+// the addresses of its files. ErrDamaged.
+func (s *Store) Sound(name pypi.Name) (known, addressed bool, err error) { return s.meta.Sound(name) }
 
 // Info reads serial and generation of a page; false where it is not known.
 func (s *Store) Info(name pypi.Name) (Info, bool, error) { return s.meta.Info(name) }

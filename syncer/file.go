@@ -45,12 +45,31 @@ func (e *Engine) File(ctx context.Context, name pypi.Name, digest pypi.Digest, f
 		return nil, &Absent{Reason: item.label() + " is not on this cheeseboard"}
 	case !e.opts.Pull:
 		return nil, &Absent{Reason: fmt.Sprintf("%s is not on this cheeseboard, and it does not fetch on demand (pull.enabled is off)", item.label())}
+	case e.Line.Up() && f.URL == "":
+		return e.addressed(ctx, name, digest, filename, metadata)
 	case e.Line.Up():
 		return e.arriving(ctx, item, address, false)
 	case len(e.mirrors.Candidates(name, digest)) > 0:
 		return e.arriving(ctx, item, address, true)
 	}
 	return nil, e.absentLine(item.label(), name)
+}
+
+// addressed gives a file whose page came in bulk, without addresses: the page is
+// asked for once more.
+func (e *Engine) addressed(ctx context.Context, name pypi.Name, digest pypi.Digest, filename string, metadata bool) (*Content, error) {
+	r := e.refresh(name, forClient, budget.Person)
+	if !waitFor(ctx, r.done, patience) {
+		return nil, &Absent{Reason: fmt.Sprintf("the address of %s is being asked for", filename), RetryAfter: comeBack}
+	}
+	f, err := e.find(name, digest, filename)
+	if err != nil {
+		return nil, err
+	}
+	if f.URL == "" {
+		return nil, e.absentPage(name, r.err)
+	}
+	return e.File(ctx, name, digest, filename, metadata)
 }
 
 // find looks a file up on its project's page.

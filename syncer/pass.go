@@ -198,6 +198,7 @@ func (p *pass) run() (Summary, error) {
 	case err == nil:
 		err = errors.Join(p.removals(), p.settlePins(), p.granted())
 		p.roll()
+		p.allPages(told)
 	}
 	for _, w := range p.wants {
 		if w.failed {

@@ -114,7 +114,7 @@ func (e *Engine) look(name pypi.Name, mode removals, class budget.Class, alive f
 	if err != nil {
 		return 0, err
 	}
-	known, err := e.cat.Sound(name)
+	known, addressed, err := e.cat.Sound(name)
 	if err != nil {
 		// The record is damaged: the upstream's page replaces it.
 		e.log.Error("stored page cannot be read, fetching it anew", "project", name, "reason", err)
@@ -123,7 +123,7 @@ func (e *Engine) look(name pypi.Name, mode removals, class budget.Class, alive f
 	// Validators serve only as long as the page that they came with is here as
 	// it came, and is not in doubt.
 	var validators upstream.Validators
-	if known && !n.doubtful() && n.Upstream == e.index.Address() {
+	if known && addressed && !n.doubtful() && n.Upstream == e.index.Address() {
 		validators = n.Validators
 	}
 	if err := e.admit(class); err != nil {
@@ -254,7 +254,7 @@ func (e *Engine) gone(name pypi.Name, mode removals, cause error) (removed int, 
 	if files > 0 && mode != followAll {
 		return files, e.notes.edit(name, func(n *note) { n.HeldBack = files })
 	}
-	known, err := e.cat.Sound(name)
+	known, _, err := e.cat.Sound(name)
 	if !known && err == nil {
 		return 0, cause
 	}

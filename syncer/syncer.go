@@ -58,8 +58,9 @@ type Catalogue interface {
 	// Visit hands a page as it is at this moment to use: without files, with its
 	// Generation, and what gives the files, one after the other, until use returns.
 	Visit(name pypi.Name, use func(page *pypi.Project, generation uint64, files pypi.Files) error) (known bool, err error)
-	// Sound tells whether a page is known, or gives the error that reading it would.
-	Sound(pypi.Name) (known bool, err error)
+	// Sound tells whether a page is known, and whether it has the addresses of its
+	// files (see Bulk), or gives the error that reading it would.
+	Sound(pypi.Name) (known, addressed bool, err error)
 	// File looks for a file on a page, without reading all of it: nil where the
 	// page names no file of that digest and name.
 	File(name pypi.Name, digest pypi.Digest, filename string) (f *pypi.File, status pypi.Status, known bool, err error)
@@ -147,6 +148,7 @@ type Options struct {
 	Wait         time.Duration  // how long a client waits for a sign of life; 0: 1.5 s
 	Pull         bool           // bring in what clients ask for
 	Roll         Roll           // keeps the names of all projects of the upstream; nil: they are not fetched
+	Bulk         Bulk           // keeps the pages of all of them; nil: they are not fetched
 	RemovalGuard float64        // fraction of what is here that one pass may remove
 	Budget       *budget.Budget // of the line; nil: no limit
 	Mirrors      *mirror.Set    // who else has the bytes; nil: nobody

@@ -155,6 +155,21 @@ func (s storeNotes) Listed(list string, yield func(pypi.Name, time.Time) bool) e
 	return s.Marked(list, yield)
 }
 
+// storeBulk keeps the pages of all projects.
+type storeBulk struct{ *storage.Store }
+
+func (s storeBulk) PutPages(pages []*pypi.Project) []error {
+	updates := make([]storage.Update, len(pages))
+	for i, page := range pages {
+		updates[i] = storage.Update{Project: page}
+	}
+	errs := s.PutProjects(updates)
+	for i := range errs {
+		errs[i] = translate(errs[i])
+	}
+	return errs
+}
+
 // storeRoll keeps the upstream's list of projects.
 type storeRoll struct{ *storage.Store }
 

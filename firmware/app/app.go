@@ -120,6 +120,9 @@ func (a *App) build(c config.Config, store *storage.Store, options syncer.Option
 	}
 	if c.Sync.Names {
 		options.Roll = storeRoll{store}
+		if c.Sync.Pages {
+			options.Bulk = storeBulk{store}
+		}
 	}
 	shelf := storeShelf{store}
 	r := rooms{Store: store, config: c, line: line, record: &lineRecord{store: store, log: a.log}}

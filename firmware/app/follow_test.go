@@ -24,6 +24,7 @@ type follower struct {
 	data   string
 	names  []string
 	store  *storage.Store
+	bulk   bool // bring all pages
 
 	mu  sync.Mutex
 	now time.Time
@@ -67,6 +68,9 @@ func (f *follower) open() {
 	c.Sync.Projects = f.names
 	options, err := engineOptions(c, slog.New(slog.DiscardHandler))
 	f.must(err)
+	if f.bulk {
+		options.Roll, options.Bulk = storeRoll{f.store}, storeBulk{f.store}
+	}
 	options.Interval, options.Now = 6*time.Hour, f.clock
 	f.Engine = syncer.New(index, client, storeCatalogue{f.store}, storeShelf{f.store}, storeNotes{f.store}, options)
 }

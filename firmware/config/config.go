@@ -71,6 +71,7 @@ type Sync struct {
 	MaxFileSize  Size     // at least 1
 	RemovalGuard float64  // 0 to 1: the fraction of what is held
 	Names        bool     // fetch the names of all projects of the upstream
+	Pages        bool     // fetch their pages too
 }
 
 // Storage is the [storage] table.

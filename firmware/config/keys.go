@@ -167,6 +167,9 @@ func syncKeys(c *Sync) []key {
 		{"sync.names",
 			"Whether the names of all projects of upstream are fetched, once a month: of PyPI some 10 to 40 MB. Then a client that asks for a name that does not exist is told so while the line is down.",
 			"true", boolean(&c.Names)},
+		{"sync.pages",
+			"Whether the pages of all projects of upstream are kept, without their files: of PyPI some 1.3 GB, which take days to fetch and a 64-bit program to hold. Needs sync.names.",
+			"false", boolean(&c.Pages)},
 	}
 }
 

@@ -155,25 +155,32 @@ func (d *DB) File(name pypi.Name, digest pypi.Digest, filename string) (f *pypi.
 	return f, h.project.Status, true, nil
 }
 
-// Sound tells whether a project's page is here, and reads it so far as to see
-// that it can be: ErrDamaged. It needs little memory also for a large page.
-func (d *DB) Sound(name pypi.Name) (known bool, err error) {
+// Sound tells whether a project's page is here, and whether with the addresses of
+// its files, and reads it so far as to see that it can be: ErrDamaged. It needs
+// little memory also for a large page.
+func (d *DB) Sound(name pypi.Name) (known, addressed bool, err error) {
 	txn := d.db.NewTransaction(false)
 	defer txn.Discard()
 	h, _, err := d.head(txn, name)
 	if h == nil || err != nil {
-		return false, wrapRead(name, err)
+		return false, false, wrapRead(name, err)
 	}
-	for _, c := range h.chunks {
-		raw, _, err := get(txn, chunkKey(name, c))
-		if err == nil {
-			_, err = unseal(raw)
+	some := h.project.Files
+	for i, c := range h.chunks {
+		if i == 0 && len(some) == 0 {
+			err = d.readChunk(txn, name, &c)
+			some = c.files
+		} else {
+			var raw []byte
+			if raw, _, err = get(txn, chunkKey(name, c)); err == nil {
+				_, err = unseal(raw)
+			}
 		}
 		if err != nil {
-			return false, wrapRead(name, err)
+			return false, false, wrapRead(name, err)
 		}
 	}
-	return true, nil
+	return true, len(some) == 0 || some[0].URL != "", nil
 }
 
 func wrapRead(name pypi.Name, err error) error {
