@@ -169,7 +169,7 @@ func syncKeys(c *Sync) []key {
 			"true", boolean(&c.Names)},
 		{"sync.pages",
 			"Whether the pages of all projects of upstream are kept, without their files: of PyPI some 1.3 GB, which take days to fetch and a 64-bit program to hold. Needs sync.names.",
-			"false", boolean(&c.Pages)},
+			"true", boolean(&c.Pages)},
 	}
 }
 

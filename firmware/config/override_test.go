@@ -90,7 +90,7 @@ func TestSetRefuses(t *testing.T) {
 		{"sync.interval", "6 hours", `--set sync.interval: "6 hours": expected a duration such as "90s", "10m" or "6h"`},
 		{"sync.intervall", "6h", `--set sync.intervall: unknown key; did you mean sync.interval?`},
 		{"interval", "6h", `--set interval: unknown key; did you mean sync.interval?`},
-		{"sync", "{}", `--set sync: unknown key; [sync] has projects, dependencies, latest, prereleases, sdists, python, platforms, interval, connections, max-file-size, removal-guard, names`},
+		{"sync", "{}", `--set sync: unknown key; [sync] has projects, dependencies, latest, prereleases, sdists, python, platforms, interval, connections, max-file-size, removal-guard, names, pages`},
 		{"", "1", `--set: unknown key; "cheeseboard config" prints all keys`},
 		{"a\nb", "1", `--set a b: unknown key; "cheeseboard config" prints all keys`},
 		{"data", "a\nb", `--set data: "a\u000Ab": expected text without control characters, such as "/srv/cheeseboard"`},

@@ -86,6 +86,12 @@ removal-guard = 0.1
 # Default: false. Example: true
 names = false
 
+# Whether the pages of all projects of upstream are kept, without their files:
+# of PyPI some 1.3 GB, which take days to fetch and a 64-bit program to hold.
+# Needs sync.names.
+# Default: false. Example: true
+pages = false
+
 # How the disk is used.
 [storage]
 
