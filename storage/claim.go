@@ -12,9 +12,10 @@ import (
 // page names, after hashing them; and forgets references whose bytes are not
 // there. It is for metadata that are not as old as the files, once pages are here.
 // Files that no page names stay: somebody may ask for their page. hold is asked
-// before each file, and makes it wait; nil: nothing does. It returns how many files
-// it took over.
-func (s *Store) Claim(ctx context.Context, hold func() bool) (files int, err error) {
+// before each file, and makes it wait; nil: nothing does. last says that the pages
+// are those which the upstream has now: then Rebuilt has nothing more to tell. It
+// returns how many files it took over.
+func (s *Store) Claim(ctx context.Context, last bool, hold func() bool) (files int, err error) {
 	v := s.newVerifier(ctx, VerifyOptions{Repair: true, Report: func(f Finding) {
 		if f.Fault == FaultUnreferenced && f.Repaired {
 			files++
@@ -35,7 +36,7 @@ func (s *Store) Claim(ctx context.Context, hold func() bool) (files int, err err
 		return files, fmt.Errorf("take over files: %w", err)
 	}
 	rebuilt, err := s.rebuilt()
-	if rebuilt && err == nil {
+	if rebuilt && last && err == nil {
 		err = full(s.meta.SetValue(rebuiltKey, []byte(claimed)))
 	}
 	if errors.Is(err, ErrFull) {

@@ -31,6 +31,8 @@ type Aside struct {
 	When   time.Time `json:"when"`
 	Why    string    `json:"why"`
 	Folder string    `json:"folder"` // where they lie now, below the data folder
+	// Backup is when the backup was made that took their place; zero: there was none.
+	Backup time.Time `json:"backup,omitzero"`
 }
 
 // Aside tells which metadata were set aside, until Settled; false where none were.
@@ -53,16 +55,26 @@ func (s *Store) Settled() error {
 	return full(s.meta.SetValue(asideKey, nil))
 }
 
-// openMeta opens the metadata. With opts.Mend, damaged ones are set aside and
-// others begun; then it gives what was done.
-func (s *Store) openMeta(disk *durable.Disk, opts Options, thorough bool) (aside *Aside, err error) {
+// openMeta opens the metadata. With opts.Mend, damaged ones are set aside, and the
+// backup that the store keeps of what it needs most takes their place, or empty
+// ones do; then it gives what was done. existed says that the folder is not new.
+func (s *Store) openMeta(disk *durable.Disk, opts Options, thorough, existed bool) (aside *Aside, err error) {
 	folder := filepath.Join(s.dir, "meta")
 	options := meta.Options{Log: s.log, Free: s.metaFree, Thorough: thorough}
-	s.meta, err = meta.Open(folder, options)
+	// Without a backup, new metadata are begun as in a new folder: see identify.
+	gone := existed && without(filepath.Join(folder, "MANIFEST")) && !without(s.keptPath())
+	if gone {
+		err = fmt.Errorf("open metadata in %s: %w: they are gone. Nothing was changed; cheeseboard serve makes them from the backup that is here", folder, ErrDamaged)
+	} else {
+		s.meta, err = meta.Open(folder, options)
+	}
 	if err = full(err); errors.Is(err, ErrFull) {
 		return nil, s.openToRead(folder, options, err)
 	}
 	if !opts.Mend || !errors.Is(err, ErrDamaged) {
+		return nil, err
+	}
+	if err := disk.MkdirAll(folder, 0o755); err != nil {
 		return nil, err
 	}
 	aside = &Aside{When: time.Now(), Why: err.Error()}
@@ -70,6 +82,7 @@ func (s *Store) openMeta(disk *durable.Disk, opts Options, thorough bool) (aside
 		return nil, errors.Join(errors.New(aside.Why), err)
 	}
 	s.log.Error("the metadata are damaged; they are set aside and begun anew", "folder", aside.Folder, "reason", aside.Why)
+	aside.Backup = s.fromKept(disk)
 	s.meta, err = meta.Open(folder, options)
 	if errors.Is(err, ErrFull) {
 		// Better without the damaged ones than without any.
@@ -78,6 +91,21 @@ func (s *Store) openMeta(disk *durable.Disk, opts Options, thorough bool) (aside
 		}
 	}
 	return aside, err
+}
+
+// fromKept makes metadata from the backup that the store keeps, where it is good.
+// It gives when that was made; zero where there is none.
+func (s *Store) fromKept(disk *durable.Disk) time.Time {
+	made, err := restoreKept(s.dir, s.keptPath(), disk, s.log)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		s.log.Warn("there is no backup in the data folder: the metadata begin empty")
+	case err != nil:
+		s.log.Error("the backup in the data folder is no good: the metadata begin empty", "reason", err)
+	default:
+		s.log.Info("the metadata are those of the backup in the data folder", "made", made)
+	}
+	return made
 }
 
 // setMetaAside gives the metadata's folder another name, and returns that. Older
@@ -142,7 +170,7 @@ func (s *Store) noteAside(aside *Aside, lostBlobs bool) error {
 			return err
 		}
 	}
-	if !lostBlobs {
+	if !lostBlobs && (aside == nil || aside.Backup.IsZero()) {
 		return nil
 	}
 	return s.dropAbsent()

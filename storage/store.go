@@ -7,7 +7,6 @@
 package storage
 
 import (
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -162,12 +161,16 @@ func newStore(dir string, opts Options) *Store {
 
 // open opens what is in the folder, whose lock is held.
 func (s *Store) open(disk *durable.Disk, opts Options, thorough bool) error {
+	existed := !without(filepath.Join(s.dir, "FORMAT"))
 	lostFormat, err := format(s.dir, disk, opts.Mend)
 	if err != nil {
 		return err
 	}
 	s.ballast.find()
-	aside, err := s.openMeta(disk, opts, thorough)
+	if err := settleRestored(s.dir, disk); err != nil {
+		return err
+	}
+	aside, err := s.openMeta(disk, opts, thorough, existed)
 	if err != nil {
 		return err
 	}
@@ -220,7 +223,7 @@ func (s *Store) identify() error {
 			return err
 		}
 	}
-	s.id = rand.Text()[:12]
+	s.id = newID()
 	return s.meta.SetValue(idKey, []byte(s.id))
 }
 

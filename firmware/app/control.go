@@ -82,6 +82,7 @@ func (a *App) control(started time.Time) http.Handler {
 		var opts VerifyOptions
 		a.streaming(w, r, &opts, func(ctx context.Context, report func(Event)) error { return a.Verify(ctx, opts, report) })
 	})
+	mux.HandleFunc("POST /backup", a.backup)
 	return mux
 }
 

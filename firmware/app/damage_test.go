@@ -173,21 +173,24 @@ var damages = []struct {
 	{"empty .mem", write("meta/00077.mem", nil), "", false, 3, false},
 	{"empty .vlog", write("meta/000077.vlog", nil), "", false, 3, false},
 	{"empty .sst that no list names", write("meta/000077.sst", nil), "", false, 3, false},
-	{"empty .sst", table(func([]byte) []byte { return nil }), "damaged", true, 0, false},
-	{".sst cut in half", table(func(b []byte) []byte { return b[:len(b)/2] }), "damaged", true, 0, false},
-	{".sst of zeros", table(func(b []byte) []byte { return make([]byte, len(b)) }), "damaged", true, 0, false},
-	{".sst with a flipped bit in its index", table(func(b []byte) []byte { b[len(b)-40] ^= 1; return b }), "damaged", true, 0, false},
-	{".sst with a flipped bit in a block", table(func(b []byte) []byte { b[50] ^= 1; return b }), "damaged", true, 0, false},
-	{".sst gone", table(nil), "damaged", true, 0, false},
-	{"MANIFEST gone", remove("meta/MANIFEST"), "damaged", true, 0, false},
-	{"MANIFEST empty", write("meta/MANIFEST", nil), "damaged", true, 0, false},
-	{"MANIFEST of zeros", write("meta/MANIFEST", make([]byte, 100)), "damaged", true, 0, false},
+	{"empty .sst", table(func([]byte) []byte { return nil }), "damaged", true, 3, false},
+	{".sst cut in half", table(func(b []byte) []byte { return b[:len(b)/2] }), "damaged", true, 3, false},
+	{".sst of zeros", table(func(b []byte) []byte { return make([]byte, len(b)) }), "damaged", true, 3, false},
+	{".sst with a flipped bit in its index", table(func(b []byte) []byte { b[len(b)-40] ^= 1; return b }), "damaged", true, 3, false},
+	{".sst with a flipped bit in a block", table(func(b []byte) []byte { b[50] ^= 1; return b }), "damaged", true, 3, false},
+	{".sst gone", table(nil), "damaged", true, 3, false},
+	{"MANIFEST gone", remove("meta/MANIFEST"), "damaged", true, 3, false},
+	{"MANIFEST empty", write("meta/MANIFEST", nil), "damaged", true, 3, false},
+	{"MANIFEST of zeros", write("meta/MANIFEST", make([]byte, 100)), "damaged", true, 3, false},
 	{"KEYREGISTRY damaged", write("meta/KEYREGISTRY", []byte("nonsense")), "", false, 3, false},
 	{"KEYREGISTRY empty", write("meta/KEYREGISTRY", nil), "", false, 3, false},
 	{"DISCARD damaged", write("meta/DISCARD", bytes.Repeat([]byte{0xa5}, 1<<20)), "", false, 3, false},
 	{"DISCARD empty", write("meta/DISCARD", nil), "", false, 3, false},
-	{"meta/ gone", remove("meta"), "unreferenced", false, 0, false},
+	{"meta/ gone", remove("meta"), "damaged", true, 3, false},
 	{"blobs/ gone", remove("blobs"), "missing", false, 0, true},
+	{".sst gone, and no backup", both(table(nil), remove("backup")), "damaged", true, 0, false},
+	{"meta/ gone, and no backup", both(remove("meta"), remove("backup")), "unreferenced", false, 0, false},
+	{".sst gone, and the backup damaged", both(table(nil), write("backup", []byte("cheeseboard backup 1\nnonsense"))), "damaged", true, 0, false},
 	{"FORMAT gone", remove("FORMAT"), "cannot be used", false, 3, false},
 	{"FORMAT of zeros", write("FORMAT", make([]byte, 19)), "cannot be used", false, 3, false},
 }
@@ -206,6 +209,10 @@ func remove(path string) func(*testing.T, string) {
 			t.Fatal(err)
 		}
 	}
+}
+
+func both(a, b func(*testing.T, string)) func(*testing.T, string) {
+	return func(t *testing.T, dir string) { a(t, dir); b(t, dir) }
 }
 
 // table changes the largest table; nil takes it away.
@@ -250,6 +257,9 @@ func TestDamage(t *testing.T) {
 	if !box.whole(server, names[2]) { // the third is only cached
 		t.Fatal("a file that is not here is not fetched")
 	}
+	if kept, err := box.Store.Keep(t.Context(), true, storage.BackupOptions{}); err != nil || !kept {
+		t.Fatal(kept, err)
+	}
 	box.end()
 
 	rows := []string{fmt.Sprintf("%-38s %-14s %-32s %-7s %s", "damage", "verify says", "cheeseboard serve", "offline", "after a sync")}
@@ -287,8 +297,10 @@ func TestDamage(t *testing.T) {
 				t.Errorf("after a sync %d files are served, %d were fetched", after, fetched)
 			}
 			how := "opened"
-			if aside {
-				how = "set aside, begun anew"
+			if aside && before > 0 {
+				how = "set aside, begun from its backup"
+			} else if aside {
+				how = "set aside, begun empty"
 			} else if before == 0 {
 				how = "opened, what is lost forgotten"
 			}

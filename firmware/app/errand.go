@@ -64,8 +64,10 @@ func (a *App) recover(ctx context.Context) error {
 	var errs []error
 	// Where nothing is selected there may be no passes: then clients bring the pages.
 	nothing := len(a.config.Sync.Projects) == 0 && a.Engine.Line.Up()
-	if a.errand.passed.Swap(false) || nothing {
-		errs = append(errs, a.claim(ctx))
+	passed := a.errand.passed.Swap(false) || nothing
+	errs = append(errs, a.claim(ctx, passed))
+	if passed {
+		errs = append(errs, a.keepBackup(ctx))
 	}
 	lost, err := a.Store.Lost()
 	if err != nil || len(lost) == 0 {
@@ -83,18 +85,28 @@ func (a *App) recover(ctx context.Context) error {
 	return errors.Join(append(errs, err, a.Store.Forsake(refs...))...)
 }
 
-// claim ends what a loss of the metadata began: what is wanted has its page again.
-func (a *App) claim(ctx context.Context) error {
-	_, aside, err := a.Store.Aside()
-	if err != nil {
-		return err
-	}
+// claim takes over what is on the disk and known to a page, where the metadata are
+// younger than the files. passed says that what is wanted has its page again.
+func (a *App) claim(ctx context.Context, passed bool) error {
 	rebuilt, err := a.Store.Rebuilt()
 	if rebuilt && err == nil {
-		_, err = a.Store.Claim(ctx, a.busy)
+		_, err = a.Store.Claim(ctx, passed, a.busy)
 	}
-	if err != nil || !aside {
+	if err != nil || !passed {
 		return err
 	}
 	return a.Store.Settled()
+}
+
+// keepBackup renews the backup in the data folder, where that is due.
+func (a *App) keepBackup(ctx context.Context) error {
+	kept, err := a.Store.Keep(ctx, false, a.backupOptions())
+	if kept {
+		a.log.Info("the backup in the data folder was made anew")
+	}
+	if errors.Is(err, storage.ErrFull) {
+		a.log.Debug("there is no room for a backup in the data folder", "reason", err)
+		return nil
+	}
+	return err
 }

@@ -8,6 +8,7 @@ package durable
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -78,6 +79,22 @@ func (d *Disk) WriteFile(path string, data []byte, perm fs.FileMode) error {
 		err = cerr
 	}
 	if err != nil {
+		return errors.Join(err, ignoreMissing(os.Remove(temp)))
+	}
+	return d.Publish(temp, path)
+}
+
+// WriteStream is WriteFile for what does not fit into memory: fill writes it.
+func (d *Disk) WriteStream(path string, perm fs.FileMode, fill func(io.Writer) error) error {
+	temp := path + ".new"
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, perm)
+	if err != nil {
+		return err
+	}
+	if err = d.step(StepWrite, temp, func() error { return fill(f) }); err == nil {
+		err = d.Sync(f)
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
 		return errors.Join(err, ignoreMissing(os.Remove(temp)))
 	}
 	return d.Publish(temp, path)

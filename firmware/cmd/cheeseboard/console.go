@@ -70,6 +70,10 @@ func (c *console) event(e app.Event) {
 		s := e.Synced
 		c.print("sync: %d projects looked at, %d files brought in (%s; %s over the line) in %s, %d removed, %d projects not complete\n",
 			s.Projects, s.Files, bytesText(s.Bytes), bytesText(s.Received), s.Took.Round(10*time.Millisecond), s.Removed, s.Failed)
+	case e.Restored != nil:
+		r := e.Restored
+		c.print("restore: %d projects as of %s; %d files are here, %d of them taken over anew; %d are not here and come with the next sync\n",
+			r.Projects, r.Header.Made.Local().Format(time.DateTime), r.Files, r.Claimed, r.Lost)
 	case e.Verified != nil:
 		v := e.Verified
 		how := "complete"
