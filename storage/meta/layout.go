@@ -2,6 +2,7 @@ package meta
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -21,6 +22,27 @@ func (d *DB) slots(txn *badger.Txn, h *head, name pypi.Name) ([]chunk, error) {
 		out = append(out, c)
 	}
 	return append(out, chunk{files: h.project.Files}), nil
+}
+
+// places is slots for those who want to know where each file is, and no more of
+// it: of a large page that is little.
+func (d *DB) places(txn *badger.Txn, h *head, name pypi.Name) ([]chunk, error) {
+	named := func(files []pypi.File) []pypi.File {
+		out := make([]pypi.File, len(files))
+		for i := range files {
+			out[i].Filename = strings.Clone(files[i].Filename)
+		}
+		return out
+	}
+	var out []chunk
+	for _, c := range h.chunks {
+		if err := d.readChunk(txn, name, &c); err != nil {
+			return nil, err
+		}
+		c.files = named(c.files)
+		out = append(out, c)
+	}
+	return append(out, chunk{files: named(h.project.Files)}), nil
 }
 
 // arrange lays the files of a page out: each where it was, new ones behind all

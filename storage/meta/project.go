@@ -247,7 +247,7 @@ func (d *DB) stored(txn *badger.Txn, name pypi.Name) (h *head, slots []chunk, ra
 	if err == nil && h == nil {
 		h = &head{}
 	} else if err == nil {
-		slots, err = d.slots(txn, h, name)
+		slots, err = d.places(txn, h, name)
 	}
 	if !errors.Is(err, ErrDamaged) {
 		return h, slots, raw, nil, err

@@ -95,7 +95,7 @@ func described(updates []Update) string {
 
 // put writes what has changed of a page.
 func (d *DB) put(b *batch, p *pypi.Project) (doomed []pypi.Digest, err error) {
-	old, slots, oldRaw, lost, err := d.stored(b.txn, p.Name)
+	old, slots, oldRaw, lost, err := d.stored(b.txn, p.Name) // slots: names alone
 	if err != nil {
 		return nil, err
 	}

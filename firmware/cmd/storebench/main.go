@@ -86,13 +86,13 @@ func (b *bench) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, b.device.close()) }()
 	b.dir = b.device.dir
-	if b.upstream, err = startUpstream(); err != nil {
+	if b.upstream, err = startUpstream(b.population); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.upstream.close()) }()
 	b.report.say("memory is limited by %s; the device is %s", b.confine, b.device)
 
-	for _, step := range []func(context.Context) error{b.ingest, b.opening, b.serving, b.updating, b.smallGroups, b.withAddresses, b.bolt} {
+	for _, step := range []func(context.Context) error{b.ingest, b.opening, b.asked, b.serving, b.updating, b.smallGroups, b.withAddresses, b.bolt} {
 		if err := step(ctx); err != nil {
 			return errors.Join(err, b.report.print(os.Stdout))
 		}

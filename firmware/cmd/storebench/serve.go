@@ -11,31 +11,44 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"cheeseboard/storage/population"
+	"cheeseboard/storage/pypi"
 )
 
-// upstream is an index that says of every page that it has not changed.
+// upstream is the population's index: it gives a page, or says that it has not
+// changed since.
 type upstream struct {
 	listener net.Listener
 	server   *http.Server
 	done     chan struct{}
 }
 
-func startUpstream() (*upstream, error) {
+func startUpstream(p *population.Population) (*upstream, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
 	u := &upstream{listener: l, done: make(chan struct{})}
 	u.server = &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("If-None-Match") != "" {
+		name := pypi.Name(strings.Trim(strings.TrimPrefix(r.URL.Path, "/simple/"), "/"))
+		i := sort.Search(p.Len(), func(i int) bool { return p.Name(i) >= name })
+		switch {
+		case i == p.Len() || p.Name(i) != name:
+			http.NotFound(w, r)
+		case r.Header.Get("If-None-Match") != "":
 			w.WriteHeader(http.StatusNotModified)
-			return
+		default:
+			w.Header().Set("Content-Type", pypi.ContentTypeJSON)
+			w.Header().Set("ETag", p.ETag(i, 0))
+			_, _ = w.Write(pypi.AppendProjectJSON(nil, p.Project(i, 0), nil)) // a client that is gone is told of elsewhere
 		}
-		http.NotFound(w, r)
 	})}
 	go func() {
 		defer close(u.done)
@@ -58,8 +71,40 @@ const (
 	requests = 4000
 )
 
+// asked gives the projects that clients will ask for, with what stays in a box that
+// serves them: the addresses of their files.
+func (b *bench) asked(ctx context.Context) error {
+	list := append(b.requests(), b.projects/2, b.population.LargestProject())
+	slices.Sort(list)
+	m, err := b.start(ctx, "asked", "ingest", ingestLimit, &childOptions{dir: b.data("all"), group: ingestGroup, addresses: true},
+		b.feed(func(yield func(i, more int) error) error {
+			for _, i := range slices.Compact(list) {
+				if err := yield(i, 0); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+	if err != nil {
+		return err
+	}
+	b.report.row("asked for by clients", "%d projects get their addresses; %s", m.Pages, m.memory())
+	return nil
+}
+
+// requests are the projects that clients ask for.
+func (b *bench) requests() []int {
+	chance := rand.New(rand.NewPCG(seed, 3))
+	list := make([]int, requests)
+	for i := range list {
+		list[i] = chance.IntN(b.projects)
+	}
+	return list
+}
+
 // serving starts cheeseboard itself over what was ingested: twice, first with
-// nothing in the kernel's memory.
+// nothing in the kernel's memory. The upstream says of each page that it has not
+// changed.
 func (b *bench) serving(ctx context.Context) error {
 	for _, cold := range []bool{true, false} {
 		if cold {
@@ -149,10 +194,9 @@ func (b *bench) ask(ctx context.Context, s *served, seen *watcher, says *bufio.R
 	s.first = milliseconds(begun)
 	var mu sync.Mutex
 	var failed error
-	chance := rand.New(rand.NewPCG(seed, 3))
 	var names []string
-	for range requests {
-		names = append(names, string(b.population.Name(chance.IntN(b.projects))))
+	for _, i := range b.requests() {
+		names = append(names, string(b.population.Name(i)))
 	}
 	var running sync.WaitGroup
 	for c := range clients {
