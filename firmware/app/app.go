@@ -246,10 +246,15 @@ const (
 )
 
 // Tune sets the garbage collector for a small board, unless the environment has
-// set it: it trades a little CPU for a lot of memory.
+// set it: it trades a little CPU for a lot of memory, and while serving, where
+// little is computed, a little more.
 func Tune(limit int64) {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50)
+		percent := 50
+		if limit == MemoryServing {
+			percent = 25
+		}
+		debug.SetGCPercent(percent)
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(limit)
