@@ -161,6 +161,9 @@ func newStore(dir string, opts Options) *Store {
 
 // open opens what is in the folder, whose lock is held.
 func (s *Store) open(disk *durable.Disk, opts Options, thorough bool) error {
+	if err := admitMoved(s.dir, disk); err != nil {
+		return err
+	}
 	existed := !without(filepath.Join(s.dir, "FORMAT"))
 	lostFormat, err := format(s.dir, disk, opts.Mend)
 	if err != nil {

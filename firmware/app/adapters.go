@@ -245,13 +245,16 @@ func (x frontFiles) open(ctx context.Context, ref files.Ref) (*files.Content, er
 		return nil, err
 	}
 	release := x.store.Hold(c.Digest)
+	end := func() {}
 	if _, here := c.Reader.(*os.File); here {
 		letGo(ctx) // it can be sent whatever becomes of the folder
+	} else {
+		end = x.visits.follow()
 	}
 	return &files.Content{
 		Reader: c.Reader, Size: c.Size, Digest: c.Digest,
 		Used:  func() { x.store.Used(c.Digest) },
-		Close: func() error { release(); return c.Close() },
+		Close: func() error { end(); release(); return c.Close() },
 	}, nil
 }
 

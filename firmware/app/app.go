@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"sync"
 	"syscall"
 	"time"
 
@@ -45,6 +46,9 @@ type App struct {
 	jobs   chan job // what is to be done while nothing is open; see house.go
 	visits visits
 	errand *errand
+
+	commands *http.Server   // answers on the control sockets
+	sockets  sync.WaitGroup // those that were added while it serves
 }
 
 // rooms is what stands on the data folder. They are opened and closed together.
@@ -70,6 +74,14 @@ func Open(c config.Config, log *slog.Logger) (*App, error) {
 }
 
 func open(c config.Config, log *slog.Logger, options storage.Options) (*App, error) {
+	configured := c.Data
+	c, err := located(c)
+	if err != nil {
+		return nil, err
+	}
+	if c.Data != configured {
+		log.Warn("the data folder was moved; set data to the new one", "data", configured, "moved to", c.Data)
+	}
 	a := &App{Health: &health.Board{}, log: log, jobs: make(chan job), errand: newErrand()}
 	if err := a.furnish(c, options); err != nil {
 		return nil, err

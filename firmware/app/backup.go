@@ -44,6 +44,9 @@ func (a *App) backup(w http.ResponseWriter, r *http.Request) {
 // all, or to out where path is "-": by the box that serves the data folder, or by
 // itself. It gives the bytes that it has.
 func RunBackup(ctx context.Context, c config.Config, log *slog.Logger, path string, out io.Writer) (bytes int64, err error) {
+	if c, err = located(c); err != nil {
+		return 0, err
+	}
 	var make func(io.Writer) error
 	if remote, ok := dial(ctx, c.Data); ok {
 		make = func(w io.Writer) error { return remote.backup(ctx, w) }
@@ -113,6 +116,10 @@ func (r *remote) backup(ctx context.Context, w io.Writer) error {
 // and with a file for the settings, these too. Until the whole backup has been read
 // and found right nothing is changed.
 func RunRestore(ctx context.Context, c config.Config, log *slog.Logger, backup io.Reader, opts RestoreOptions, report func(Event)) error {
+	c, err := located(c)
+	if err != nil {
+		return err
+	}
 	if _, ok := dial(ctx, c.Data); ok {
 		return fmt.Errorf("restore into %s: a cheeseboard serves this folder; stop it first", c.Data)
 	}

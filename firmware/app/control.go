@@ -83,6 +83,7 @@ func (a *App) control(started time.Time) http.Handler {
 		a.streaming(w, r, &opts, func(ctx context.Context, report func(Event)) error { return a.Verify(ctx, opts, report) })
 	})
 	mux.HandleFunc("POST /backup", a.backup)
+	mux.HandleFunc("POST /move", a.serveMove)
 	return mux
 }
 
@@ -122,7 +123,7 @@ func (a *App) streaming(w http.ResponseWriter, r *http.Request, opts any, run fu
 
 // The kinds of errors that keep their identity over the socket.
 var kinds = map[string]error{
-	"incomplete": ErrIncomplete, "findings": ErrFindings, "guard": syncer.ErrGuard, "passing": syncer.ErrPassing, "full": storage.ErrFull,
+	"incomplete": ErrIncomplete, "findings": ErrFindings, "guard": syncer.ErrGuard, "passing": syncer.ErrPassing, "full": storage.ErrFull, "moved": storage.ErrMoved,
 }
 
 func kindOf(err error) string {
@@ -203,7 +204,7 @@ func (r *remote) stream(ctx context.Context, path string, opts any, report func(
 		if e.Error != "" {
 			return remoteError{e.Error, kinds[e.Kind]}
 		}
-		ended = ended || e.Synced != nil || e.Verified != nil
+		ended = ended || e.Synced != nil || e.Verified != nil || e.Moved != nil
 		report(e)
 	}
 	if err := lines.Err(); err != nil {

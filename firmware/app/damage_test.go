@@ -3,6 +3,7 @@ package app_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -138,6 +139,11 @@ func (s *served) whole(server *upstreamtest.Server, project string) bool {
 		path = "/simple/" + project + "/" + path
 	}
 	return s.get(path) == string(want)
+}
+
+// filePath is where a box gives out a file.
+func filePath(project, filename string, content []byte) string {
+	return fmt.Sprintf("/files/%s/%x/%s", project, sha256.Sum256(content), filename)
 }
 
 // get gives the body of an answer, and nothing unless that is a good one.

@@ -12,6 +12,8 @@ type Event struct {
 	Synced   *syncer.Summary         `json:"synced,omitempty"` // the end of a sync
 	Verify   *storage.VerifyProgress `json:"verify,omitempty"`
 	Verified *storage.VerifyProgress `json:"verified,omitempty"` // the end of a verify
+	Move     *storage.MoveProgress   `json:"move,omitempty"`
+	Moved    *Moved                  `json:"moved,omitempty"`    // the end of a move
 	Restored *storage.Restored       `json:"restored,omitempty"` // the end of a restore
 	Finding  *storage.Finding        `json:"finding,omitempty"`
 	Problem  *syncer.Problem         `json:"problem,omitempty"`

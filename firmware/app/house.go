@@ -21,6 +21,7 @@ import (
 type target struct {
 	config  config.Config
 	options storage.Options
+	undo    func() error // called where that fails, before the old ones are opened; nil: nothing is to be undone
 }
 
 // job is something to be done while the rooms are closed. do gives how to open
@@ -101,7 +102,7 @@ func (a *App) swap(stop func() error, do func() (target, error)) error {
 	a.Engine.Close() // nobody inside waits for the line any more
 	err := stop()
 	a.gate.drain(swapPatience)
-	old := target{a.config, storage.Options{Mend: true}}
+	old := target{config: a.config, options: storage.Options{Mend: true}}
 	if err = errors.Join(err, a.rooms.close()); err != nil {
 		a.log.Error("closing the data folder", "reason", err)
 	}
@@ -112,6 +113,9 @@ func (a *App) swap(stop func() error, do func() (target, error)) error {
 			return nil
 		}
 		err = fmt.Errorf("open the data folder again: %w", err)
+		if next.undo != nil {
+			err = errors.Join(err, next.undo())
+		}
 	}
 	if again := a.furnish(old.config, old.options); again != nil {
 		err = errors.Join(err, fmt.Errorf("open the old data folder again: %w", again))
@@ -119,11 +123,22 @@ func (a *App) swap(stop func() error, do func() (target, error)) error {
 	return err
 }
 
+// enqueue has a job done by Serve, and gives its outcome.
+func (a *App) enqueue(ctx context.Context, do func() (target, error)) error {
+	j := job{do, make(chan error, 1)}
+	select {
+	case a.jobs <- j:
+		return <-j.done
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // renew has Serve open the same folder again. It does not wait for that, since it is
 // called by what must end before.
 func (a *App) renew(ctx context.Context, options storage.Options) {
 	c := a.config
-	j := job{done: make(chan error, 1), do: func() (target, error) { return target{c, options}, nil }}
+	j := job{done: make(chan error, 1), do: func() (target, error) { return target{config: c, options: options}, nil }}
 	select {
 	case a.jobs <- j:
 	case <-ctx.Done():

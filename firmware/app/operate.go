@@ -105,6 +105,10 @@ func once(c config.Config, log *slog.Logger, mend bool, do func(*App) error) err
 
 // RunSync makes one pass: in the box that serves this data folder, or by itself.
 func RunSync(ctx context.Context, c config.Config, log *slog.Logger, opts SyncOptions, report func(Event)) error {
+	c, err := located(c)
+	if err != nil {
+		return err
+	}
 	if remote, ok := dial(ctx, c.Data); ok {
 		status, err := remote.status(ctx)
 		if err != nil {
@@ -133,6 +137,10 @@ func existing(c config.Config) error {
 
 // RunVerify proves the store: in the box that serves it, or by itself.
 func RunVerify(ctx context.Context, c config.Config, log *slog.Logger, opts VerifyOptions, report func(Event)) error {
+	c, err := located(c)
+	if err != nil {
+		return err
+	}
 	if remote, ok := dial(ctx, c.Data); ok {
 		return remote.stream(ctx, "/verify", opts, report)
 	}
@@ -144,14 +152,18 @@ func RunVerify(ctx context.Context, c config.Config, log *slog.Logger, opts Veri
 
 // ReadStatus asks the box that serves this data folder, or reads the folder.
 func ReadStatus(ctx context.Context, c config.Config, log *slog.Logger) (Status, error) {
+	var s Status
+	c, err := located(c)
+	if err != nil {
+		return s, err
+	}
 	if remote, ok := dial(ctx, c.Data); ok {
 		return remote.status(ctx)
 	}
-	var s Status
 	if err := existing(c); err != nil {
 		return s, err
 	}
-	err := once(c, log, false, func(a *App) (err error) {
+	err = once(c, log, false, func(a *App) (err error) {
 		s, err = a.Status()
 		return err
 	})

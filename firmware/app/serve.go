@@ -38,7 +38,7 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 	}
 	defer release()
 	front := httpd.NewServer(a.Handler(), a.log)
-	control := &http.Server{Handler: a.gate.guard(a.control(time.Now())), ReadHeaderTimeout: 10 * time.Second}
+	a.commands = &http.Server{Handler: a.gate.guard(a.control(time.Now())), ReadHeaderTimeout: 10 * time.Second}
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -51,7 +51,7 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 		}
 	})
 	if socket != nil {
-		running.Go(func() { serveControl(control, socket, a.log) })
+		running.Go(func() { serveControl(a.commands, socket, a.log) })
 	}
 	running.Go(func() {
 		defer cancel() // nor is one whose rooms could not be opened again
@@ -68,8 +68,9 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = front.Close() // clients that are not through by now will resume
 	}
-	err = errors.Join(err, control.Close())
+	err = errors.Join(err, a.commands.Close())
 	running.Wait()
+	a.sockets.Wait()
 	a.gate.end()
 	return errors.Join(err, frontErr, runErr)
 }

@@ -2,6 +2,7 @@ package blob
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -27,11 +28,15 @@ const alignment = 4096
 // pass its cache by, what was read is dropped from there. It returns what it has of
 // the file also with an error. ErrNotFound.
 func (d *Dir) ReadCold(digest pypi.Digest, before func(bytes int) error, use func([]byte)) (os.FileInfo, error) {
-	path := d.path(digest)
-	f, err := openCold(path, true)
+	info, err := readCold(d.path(digest), before, use)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, ErrNotFound
+		return info, fmt.Errorf("read blob %s: %w", digest, ErrNotFound)
 	}
+	return info, err
+}
+
+func readCold(path string, before func(bytes int) error, use func([]byte)) (os.FileInfo, error) {
+	f, err := openCold(path, true)
 	if err != nil {
 		return nil, err
 	}

@@ -217,3 +217,14 @@ func openSparing(o badger.Options) (*badger.DB, error) {
 	o.Logger.Warningf("opening the metadata failed; trying again without files that hold nothing: %v", err)
 	return openGuarded(o)
 }
+
+// CheckTable reads the table at path to its end and compares the checksums.
+// ErrDamaged, and errors of the file system.
+func CheckTable(path string) error {
+	err := checkTable(path, func(int) error { return nil })
+	var wrong flaw
+	if errors.As(err, &wrong) {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return err
+}

@@ -70,6 +70,11 @@ func (c *console) event(e app.Event) {
 		s := e.Synced
 		c.print("sync: %d projects looked at, %d files brought in (%s; %s over the line) in %s, %d removed, %d projects not complete\n",
 			s.Projects, s.Files, bytesText(s.Bytes), bytesText(s.Received), s.Took.Round(10*time.Millisecond), s.Removed, s.Failed)
+	case e.Move != nil:
+		p := e.Move
+		c.progress(fmt.Sprintf("move: %d blobs, %s of %s", p.Blobs, bytesText(p.Done), bytesText(p.Total)), p.Done, p.Total)
+	case e.Moved != nil:
+		c.print("%s", movedText(*e.Moved))
 	case e.Restored != nil:
 		r := e.Restored
 		c.print("restore: %d projects as of %s; %d files are here, %d of them taken over anew; %d are not here and come with the next sync\n",
@@ -82,6 +87,19 @@ func (c *console) event(e app.Event) {
 		}
 		c.print("verify: %d blobs, %s hashed, %d faults, %d of them not repaired (%s)\n", v.Blobs, bytesText(v.Bytes), v.Findings, v.Unmended, how)
 	}
+}
+
+// movedText says what a move did, and what is to be set.
+func movedText(m app.Moved) string {
+	old := "is left as it was, with the mark MOVED in it; remove it when you like, but for that mark"
+	if m.Removed {
+		old = "is removed, but for the mark MOVED that leads to the new one"
+	}
+	return fmt.Sprintf(`move: %d blobs, %s, are in %s; requests waited for %s
+The old folder %s %s.
+Now set, where this box is configured:
+  data = %q
+`, m.Files, bytesText(m.Bytes), m.To, m.Paused.Round(time.Millisecond), m.From, old, m.To)
 }
 
 // words joins two names with a space, where both are there and differ.
