@@ -130,7 +130,7 @@ func courses(short bool) []course {
 	trips := []time.Duration{20 * time.Millisecond, 100 * time.Millisecond, 600 * time.Millisecond}
 	rates := []int64{2_000_000, 10_000_000}
 	if short {
-		small.size, large.size = 20_000, 4_000_000
+		small.files, small.size, large.size = 200, 20_000, 2_000_000
 		trips, rates = trips[1:2], rates[1:]
 	}
 	var out []course
