@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"cheeseboard/firmware/app"
-	"cheeseboard/storage"
 	"cheeseboard/storage/durable"
 	"cheeseboard/storage/pypi"
 	"cheeseboard/syncer/plan"
@@ -73,7 +72,7 @@ func TestFiveGigabytes(t *testing.T) {
 		t.Errorf("the progress is %d of %d bytes, want %d", p.BytesDone, p.Bytes, size)
 	}
 	// Its metadata may be on their way beside it.
-	at := slices.IndexFunc(read.Partials, func(w storage.Waiting) bool { return w.Size == size })
+	at := slices.IndexFunc(read.Partials, func(w app.Partial) bool { return w.Size == size })
 	if at < 0 || read.Partials[at].Have < int64(len(part)) {
 		t.Errorf("the partials are %+v", read.Partials)
 	}
