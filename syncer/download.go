@@ -157,8 +157,14 @@ func (e *Engine) noteFile(item Item, err error) {
 	if ours(err) || errors.Is(err, errNotBesides) {
 		return
 	}
+	moot := err == nil || errors.Is(err, ErrNotNamed)
+	if !moot {
+		// The page may have come to state other bytes meanwhile.
+		page, known, readErr := e.cat.Project(item.Name)
+		moot = readErr == nil && known && statedOf(page, item.label()) != item.Digest
+	}
 	noteErr := e.notes.edit(item.Name, func(n *note) {
-		if err == nil || errors.Is(err, ErrNotNamed) {
+		if moot {
 			delete(n.Files, item.label())
 			return
 		}

@@ -225,18 +225,31 @@ func (e *Engine) take(name pypi.Name, n note, mode removals, answer *upstream.An
 		n.asked(name, e.now(), e.followedSince())
 		n.Refused = slices.Concat(answer.Refused[:min(len(answer.Refused), 20)], change.Conflicts[:min(len(change.Conflicts), 20)])
 		for filename := range n.Files {
-			if !listed(change.Page, filename) {
-				delete(n.Files, filename)
+			if stated := statedOf(change.Page, filename); stated.IsZero() || stated != statedOf(old, filename) {
+				delete(n.Files, filename) // it failed with other bytes, or is not there any more
 			}
 		}
 	})
 	return kept, err
 }
 
-func listed(p *pypi.Project, filename string) bool {
-	return slices.ContainsFunc(p.Files, func(f pypi.File) bool {
-		return f.Filename == filename || f.Filename+".metadata" == filename
-	})
+// statedOf is the digest that a page states of a file or, with ".metadata" behind
+// its name, of its metadata; zero for none, and of no page.
+func statedOf(p *pypi.Project, label string) (d pypi.Digest) {
+	if p == nil {
+		return d
+	}
+	filename, metadata := cutMetadata(label)
+	for i := range p.Files {
+		switch f := &p.Files[i]; {
+		case f.Filename != filename:
+		case metadata:
+			d, _ = f.CoreMetadata.Hashes.SHA256()
+		default:
+			d, _ = f.Hashes.SHA256()
+		}
+	}
+	return d
 }
 
 // gone follows the removal of a whole project.

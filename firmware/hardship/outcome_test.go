@@ -129,11 +129,14 @@ func (c *course) outcome(b *box) result {
 }
 
 // others are the problems that are not of what is always lied about, nor of what
-// is here since a client asked for it: a new box has not heard of that.
+// the selection does not want (any more): a new box has not heard of that.
 func (c *course) others(all problems, want result) problems {
 	var out problems
 	for _, p := range all {
 		lied := len(c.schedule.always) > 0 && string(p.Project) == c.world.leaf
+		if unwanted := p.Failures > 0 && p.File != "" && want.pinned[p.File] == ""; unwanted {
+			continue
+		}
 		if !lied && (want.known[string(p.Project)] || len(want.problems.of(string(p.Project))) > 0) {
 			out = append(out, p)
 		}
@@ -207,6 +210,7 @@ func (c *course) spent(b *box) {
 		c.sum.lies += len(r.Lies)
 		if told(r, corrupting...) {
 			lied++
+			lied += 2 * len(c.world.index.Filenames(strings.Trim(strings.TrimPrefix(r.Path, "/simple"), "/"))) // a page is about many
 		}
 	}
 	aside, err := os.ReadDir(filepath.Join(c.config.Data, "quarantine"))
