@@ -358,7 +358,15 @@ type Entry = meta.Entry
 
 // Journal lists the projects that changed after a generation, deleted ones among
 // them, in the order of the changes: generations are the serials of this store.
-func (s *Store) Journal(since uint64) ([]Entry, error) { return s.meta.Journal(since) }
+func (s *Store) Journal(since uint64) ([]Entry, error) { return s.meta.Journal(since, 0) }
+
+// Changes is Journal for those who go on with it: it gives so many at a time, and
+// all that changed together with the last.
+func (s *Store) Changes(since uint64, most int) ([]Entry, error) { return s.meta.Journal(since, most) }
+
+// LastChange is the highest generation of a project, there or deleted, above since;
+// since where there is none.
+func (s *Store) LastChange(since uint64) (uint64, error) { return s.meta.LastChange(since) }
 
 // Generations calls yield with each known project and its generation, in order of
 // the name, until it returns false.

@@ -28,29 +28,34 @@ func (j *journal) Last(context.Context) (int64, error) {
 	if j.version == version && version > 0 {
 		return j.last, nil
 	}
-	list, err := j.store.Journal(uint64(j.last))
+	last, err := j.store.LastChange(uint64(j.last))
 	if err != nil {
 		return 0, err
 	}
-	if n := len(list); n > 0 {
-		j.last = int64(list[n-1].Generation)
-	}
-	j.version = version
+	j.last, j.version = int64(last), version
 	return j.last, nil
 }
 
 // Since gives what changed after a generation.
 func (j *journal) Since(_ context.Context, serial int64) iter.Seq2[pypi.ListEntry, error] {
 	return func(yield func(pypi.ListEntry, error) bool) {
-		list, err := j.store.Journal(uint64(max(serial, 0)))
-		if err != nil {
-			yield(pypi.ListEntry{}, err)
-			return
-		}
-		for _, e := range list {
-			if !yield(pypi.ListEntry{Name: e.Name, Serial: int64(e.Generation)}, nil) {
+		// No answer has more rows than this, and those of a whole index would fill
+		// the memory.
+		for since := uint64(max(serial, 0)); ; {
+			list, err := j.store.Changes(since, pypi.MaxFeedRows)
+			if err != nil {
+				yield(pypi.ListEntry{}, err)
 				return
 			}
+			for _, e := range list {
+				if !yield(pypi.ListEntry{Name: e.Name, Serial: int64(e.Generation)}, nil) {
+					return
+				}
+			}
+			if len(list) < pypi.MaxFeedRows {
+				return
+			}
+			since = list[len(list)-1].Generation
 		}
 	}
 }

@@ -3,6 +3,7 @@ package meta
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/dgraph-io/badger/v4"
@@ -19,10 +20,57 @@ type Entry struct {
 
 // Journal lists the projects whose generation is higher than since, each with its
 // last change, those that were deleted among them, in the order of the changes.
-func (d *DB) Journal(since uint64) ([]Entry, error) {
+// With most above 0 it gives the first of them, so many and all that changed
+// together with the last: the list of a whole index is not for memory.
+func (d *DB) Journal(since uint64, most int) ([]Entry, error) {
+	var list []Entry
+	cut := uint64(math.MaxUint64)
+	err := d.changes(since, func(key []byte, generation uint64, gone bool) {
+		if generation > cut {
+			return
+		}
+		list = append(list, Entry{pypi.Name(key), generation, gone})
+		if most > 0 && len(list) >= 2*most {
+			list, cut = first(list, most)
+		}
+	})
+	if most <= 0 {
+		most = max(len(list), 1)
+	}
+	list, _ = first(list, most)
+	return list, err
+}
+
+// first sorts a list and cuts it behind so many entries, but not between two of one
+// generation: that of the last is given.
+func first(list []Entry, most int) ([]Entry, uint64) {
+	slices.SortFunc(list, func(a, b Entry) int {
+		return cmp.Or(cmp.Compare(a.Generation, b.Generation), cmp.Compare(a.Name, b.Name))
+	})
+	if len(list) <= most {
+		return list, math.MaxUint64
+	}
+	cut := list[most-1].Generation
+	end := most
+	for end < len(list) && list[end].Generation == cut {
+		end++
+	}
+	return slices.Clip(list[:end]), cut
+}
+
+// LastChange is the highest generation of a project, there or deleted, above since;
+// since where there is none.
+func (d *DB) LastChange(since uint64) (uint64, error) {
+	last := since
+	err := d.changes(since, func(_ []byte, generation uint64, _ bool) { last = max(last, generation) })
+	return last, err
+}
+
+// changes calls yield with each project whose generation is higher than since, in
+// no order. The key is good until yield returns.
+func (d *DB) changes(since uint64, yield func(key []byte, generation uint64, gone bool)) error {
 	txn := d.db.NewTransaction(false)
 	defer txn.Discard()
-	var list []Entry
 	for _, kind := range []struct {
 		prefix string
 		gone   bool
@@ -34,13 +82,12 @@ func (d *DB) Journal(since uint64) ([]Entry, error) {
 		it := txn.NewIterator(o)
 		for it.Rewind(); it.Valid(); it.Next() {
 			if item := it.Item(); item.Version() > since {
-				list = append(list, Entry{pypi.Name(item.Key()[len(kind.prefix):]), item.Version(), kind.gone})
+				yield(item.Key()[len(kind.prefix):], item.Version(), kind.gone)
 			}
 		}
 		it.Close()
 	}
-	slices.SortFunc(list, func(a, b Entry) int { return cmp.Compare(a.Generation, b.Generation) })
-	return list, nil
+	return nil
 }
 
 // Generations calls yield with each project and its generation, in order of the

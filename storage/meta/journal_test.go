@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"cheeseboard/storage/pypi"
 )
 
@@ -15,7 +17,7 @@ func TestJournal(t *testing.T) {
 	var read uint64
 	follow := func(want ...string) {
 		t.Helper()
-		list, err := d.Journal(read)
+		list, err := d.Journal(read, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -65,5 +67,53 @@ func TestJournal(t *testing.T) {
 	})
 	if err != nil || seen != 3 {
 		t.Errorf("%d generations (%v)", seen, err)
+	}
+}
+
+// TestJournalInParts goes through the journal a few at a time: nothing is left out,
+// nothing comes twice, and what changed together stays together.
+func TestJournalInParts(t *testing.T) {
+	d := open(t, t.TempDir())
+	defer closeDB(t, d)
+	for i := range 40 {
+		var group []Update
+		for j := range 1 + i%4 {
+			group = append(group, Update{Project: page(t, pypi.Name(fmt.Sprintf("p%d-%d", (i*7)%40, j)), 1)})
+		}
+		if _, errs := d.PutProjects(group); errs != nil {
+			t.Fatal(errs)
+		}
+	}
+	if _, err := d.DeleteProject("p0-0"); err != nil {
+		t.Fatal(err)
+	}
+	all, err := d.Journal(0, 0)
+	if err != nil || len(all) != 100 {
+		t.Fatalf("%d changes (%v)", len(all), err)
+	}
+	if last, err := d.LastChange(0); err != nil || last != all[99].Generation {
+		t.Errorf("the last is %d, want %d (%v)", last, all[99].Generation, err)
+	}
+	if last, err := d.LastChange(1 << 40); err != nil || last != 1<<40 {
+		t.Errorf("nothing is behind the end, and the last is %d (%v)", last, err)
+	}
+	for _, most := range []int{1, 3, 10, 99, 100, 1000} {
+		var parts []Entry
+		for since := uint64(0); ; {
+			list, err := d.Journal(since, most)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(list) == 0 {
+				break
+			}
+			if len(list) > most+3 {
+				t.Errorf("%d at a time, and %d came", most, len(list))
+			}
+			parts, since = append(parts, list...), list[len(list)-1].Generation
+		}
+		if !cmp.Equal(parts, all) {
+			t.Errorf("%d at a time: %s", most, cmp.Diff(all, parts))
+		}
 	}
 }
