@@ -234,7 +234,7 @@ func TestEverythingGone(t *testing.T) {
 				if testing.Short() && feed {
 					t.Skip("one of them is enough to be quick")
 				}
-				b, up, projects := mirrored(t, 30, func(s *upstreamtest.Server) { s.Dialect.NoFeed = !feed })
+				b, up, projects := mirrored(t, 30, func(s *upstreamtest.Server) { s.Dialect.NoFeed, s.Dialect.NoSerials = !feed, !feed })
 				before := b.all(projects)
 				up.Tell(upstreamtest.OnPage("*"), lie, 0)
 				// As long as the feed tells of no change, a pass does not ask.
