@@ -91,7 +91,7 @@ func draw(r *rand.Rand, seed uint64, w *world) schedule {
 	s := schedule{seed: seed, served: r.IntN(3) == 0, named: r.IntN(4) == 0}
 	if r.IntN(6) == 0 {
 		s.always = []tale{{about: []string{"page:", "file:"}[r.IntN(2)] + w.leaf}}
-		lies := []string{"garbage", "html-as-json", "api-version:2.0", "status:404", "half"}
+		lies := []string{"garbage", "type:application/octet-stream", "api-version:2.0", "status:404", "half"}
 		if strings.HasPrefix(s.always[0].about, "file:") {
 			lies = []string{"status:404", "flip:1000", "resize:-9", "type:text/html"}
 		}

@@ -244,7 +244,7 @@ func (a *account) String() string {
 
 // spill is what can lie in the buffers of a connection that ends before it was
 // read empty: by RST, by a kill, or since the box wanted no more of it.
-const spill = 512 << 10
+const spill = 1 << 20
 
 // restarting lies make a box begin a file again, or read over what it has.
 var restarting = []string{
