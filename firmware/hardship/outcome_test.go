@@ -117,6 +117,7 @@ func (c *course) outcome(b *box) result {
 	for _, name := range c.world.projects {
 		p := b.page(name)
 		text := fmt.Sprintln(p.status, p.state)
+		slices.SortFunc(p.files, func(a, b listed) int { return strings.Compare(a.name, b.name) }) // their order says nothing
 		for _, f := range p.files {
 			if c.up.Dialect.HTMLOnly {
 				f.size = 0 // stated only of what is here, and has been counted
