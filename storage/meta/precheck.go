@@ -60,12 +60,17 @@ func precheck(dir string, thorough bool) (size int64, err error) {
 	if info, err := f.Stat(); err != nil || whole < firstEntry && info.Size() > whole && tables > 0 {
 		return 0, damaged(dir, errors.Join(err, fmt.Errorf("%d tables, but the list of them (%s) breaks off at its beginning", tables, badger.ManifestFilename)))
 	}
+	var paths []string
 	for id := range manifest.Tables {
+		paths = append(paths, table.NewFilename(id, dir))
+	}
+	readAhead(paths)
+	for _, path := range paths {
 		pace := func(int) error { return nil }
 		if !thorough && size > atOnce {
 			pace = nil // the blocks come later, see CheckTables
 		}
-		if err := checkTable(table.NewFilename(id, dir), pace); err != nil {
+		if err := checkTable(path, pace); err != nil {
 			return 0, damaged(dir, err)
 		}
 	}
