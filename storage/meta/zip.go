@@ -27,7 +27,7 @@ type zip struct {
 
 func newZip() (*zip, error) {
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(256<<10), zstd.WithLowerEncoderMem(true),
-		zstd.WithEncoderCRC(false), zstd.WithEncoderDict(dictionary))
+		zstd.WithEncoderCRC(false), zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithEncoderDict(dictionary))
 	if err != nil {
 		return nil, fmt.Errorf("make the packer of records: %w", err)
 	}
