@@ -40,6 +40,9 @@ type App struct {
 	// Hot tells whether the board is too hot for work that can wait; nil: it
 	// never is. It is set before Serve.
 	Hot func() bool
+	// Busy decides instead whether work that can wait should; nil: while people
+	// install, or the board is hot. It is set before Serve, for measurements.
+	Busy func() bool
 
 	log    *slog.Logger
 	gate   gate

@@ -15,7 +15,12 @@ const scrubRetry = 10 * time.Minute
 
 // busy tells whether work that can wait should: people install, or the board is
 // hot.
-func (a *App) busy() bool { return a.visits.now() || a.Hot != nil && a.Hot() }
+func (a *App) busy() bool {
+	if a.Busy != nil {
+		return a.Busy()
+	}
+	return a.visits.now() || a.Hot != nil && a.Hot()
+}
 
 // scrub reads what is on the disk again, until ctx ends. Where the metadata turn
 // out to be damaged, it has them set aside.
