@@ -55,6 +55,10 @@ type BackupOptions struct {
 	Stocked bool
 	// Most is how many bytes it may have; 0: no limit. ErrFull beyond.
 	Most int64
+	// Rate is how many bytes of the metadata are looked at in a second before they
+	// are written; 0: no limit. Hold makes that wait; nil: nothing does.
+	Rate int64
+	Hold func() bool
 }
 
 // Backup writes the metadata as they are at this moment to w, while the store is
@@ -73,7 +77,8 @@ func (s *Store) Backup(ctx context.Context, w io.Writer, o BackupOptions) (bytes
 		}
 		return b.write(fmt.Appendf(nil, "%s %d\n%s\n", backupMagic, BackupFormat, raw))
 	}
-	err = s.meta.Export(ctx, o.Stocked, begin, b.entry)
+	p := pacer{rate: o.Rate, hold: o.Hold}
+	err = s.meta.Export(ctx, o.Stocked, func(n int) error { return p.take(ctx, n) }, begin, b.entry)
 	if err == nil {
 		err = b.end()
 	}

@@ -98,9 +98,15 @@ func (a *App) claim(ctx context.Context, passed bool) error {
 	return a.Store.Settled()
 }
 
+// keepRate is how many bytes of the metadata are read in a second for the backup in
+// the data folder: nobody waits for it.
+const keepRate = 8 << 20
+
 // keepBackup renews the backup in the data folder, where that is due.
 func (a *App) keepBackup(ctx context.Context) error {
-	kept, err := a.Store.Keep(ctx, false, a.backupOptions())
+	o := a.backupOptions()
+	o.Rate, o.Hold = keepRate, a.busy
+	kept, err := a.Store.Keep(ctx, false, o)
 	if kept {
 		a.log.Info("the backup in the data folder was made anew")
 	}

@@ -22,10 +22,10 @@ type KeyValue struct{ Key, Value []byte }
 // while changes go on. What yield is given is its own only until it returns. With
 // stocked, of all pages only those come of which something is here, or that stand
 // in a list. The tables are read before it, as a whole: Badger leaves out, without a
-// word, what it cannot read. begin is called first, with the version of that moment.
+// word, what it cannot read; pace is as for CheckTables. begin is called then, with the version of that moment.
 // ErrDamaged, and the errors of begin and yield.
-func (d *DB) Export(ctx context.Context, stocked bool, begin func(version uint64) error, yield func(KeyValue) error) (err error) {
-	if err := d.CheckTables(ctx, nil); err != nil {
+func (d *DB) Export(ctx context.Context, stocked bool, pace func(bytes int) error, begin func(version uint64) error, yield func(KeyValue) error) (err error) {
+	if err := d.CheckTables(ctx, pace); err != nil {
 		return err
 	}
 	d.mu.Lock() // not between two transactions of one change

@@ -219,9 +219,15 @@ func (b *bench) mend(ctx context.Context, s *served) error {
 		}
 	}
 	took := time.Since(begun)
+	return b.judge(s, status.Scrub, took)
+}
+
+// judge prints what became of the damaged files. All must have been found, and be
+// here again.
+func (b *bench) judge(s *served, scrub app.Scrub, took time.Duration) error {
 	found := 0
 	for _, f := range b.damaged() {
-		for _, d := range status.Scrub.Damages {
+		for _, d := range scrub.Damages {
 			if d.What == f.name {
 				found++
 			}
@@ -245,7 +251,7 @@ func (b *bench) mend(ctx context.Context, s *served) error {
 	if err != nil {
 		return err
 	}
-	last := status.Scrub.Last
+	last := scrub.Last
 	fmt.Printf("scrub_gb: %.2f\nscrub_files: %d\nscrub_flipped: %d\nscrub_found: %d\nscrub_quarantined: %d\nscrub_fetched_again: %d\nscrub_seconds: %.1f\n",
 		float64(last.Bytes)/1e9, last.Blobs, len(damaged), found, len(quarantined), back, took.Seconds())
 	if found != len(damaged) || back != len(damaged) || last.Damaged != len(damaged) {
