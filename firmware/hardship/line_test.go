@@ -70,7 +70,9 @@ func (l *line) listen() error {
 		return err
 	}
 	l.listener = listener
-	_, l.port, _ = net.SplitHostPort(listener.Addr().String())
+	if l.port == "" { // it stays what it is from then on
+		_, l.port, _ = net.SplitHostPort(listener.Addr().String())
+	}
 	l.work.Go(func() {
 		for {
 			conn, err := listener.Accept()
