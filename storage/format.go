@@ -29,18 +29,45 @@ func format(dir string, disk *durable.Disk, mend bool) (lost bool, err error) {
 		}
 		return false, nil
 	}
-	_, dataErr := os.Stat(filepath.Join(dir, "meta", "MANIFEST"))
-	switch data := dataErr == nil; {
+	data, gone := !without(filepath.Join(dir, "meta", "MANIFEST")), absent || garbled(raw)
+	switch {
 	case absent && !data:
 		return false, writeFormat(dir, disk)
-	case data && mend:
+	case data && gone && mend:
 		return true, nil
-	case data:
+	case data && gone:
 		return false, fmt.Errorf("open data folder %s: %w: it holds data, but its FORMAT file is missing or damaged; cheeseboard serve writes it anew by itself", dir, ErrFormat)
 	}
 	return false, fmt.Errorf("open data folder %s: %w: its FORMAT file is not one of ours: %w", dir, ErrFormat, err)
 }
 
+// garbled tells whether bytes are what a disk makes of our FORMAT file: nothing, what
+// is no text, or ours but for one byte. A text of somebody else's is none.
+func garbled(raw []byte) bool {
+	for _, c := range raw {
+		if c != '\n' && (c < ' ' || c > '~') {
+			return true
+		}
+	}
+	ours := formatText()
+	if len(raw) != len(ours) {
+		return len(raw) == 0
+	}
+	wrong := 0
+	for i := range raw {
+		if raw[i] == ours[i] {
+			continue
+		}
+		if ours[i] >= '0' && ours[i] <= '9' {
+			return false // it may be another version's
+		}
+		wrong++
+	}
+	return wrong == 1
+}
+
+func formatText() []byte { return fmt.Appendf(nil, "cheeseboard data %d\n", Format) }
+
 func writeFormat(dir string, disk *durable.Disk) error {
-	return disk.WriteFile(filepath.Join(dir, "FORMAT"), fmt.Appendf(nil, "cheeseboard data %d\n", Format), 0o644)
+	return disk.WriteFile(filepath.Join(dir, "FORMAT"), formatText(), 0o644)
 }

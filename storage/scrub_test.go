@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -182,9 +183,9 @@ func TestScrubDue(t *testing.T) {
 // up for, and that nothing is read while it is held.
 func TestPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		held := false
+		var held atomic.Bool
 		var told []bool
-		p := pacer{rate: 1 << 20, hold: func() bool { return held }, held: func(is bool) { told = append(told, is) }}
+		p := pacer{rate: 1 << 20, hold: held.Load, held: func(is bool) { told = append(told, is) }}
 		begun := time.Now()
 		for range 41 {
 			if err := p.take(t.Context(), 128<<10); err != nil {
@@ -195,8 +196,9 @@ func TestPace(t *testing.T) {
 			t.Errorf("5 MiB at 1 MiB/s took %v", took)
 		}
 		time.Sleep(time.Minute)
-		begun, held = time.Now(), true
-		go func() { time.Sleep(90 * time.Second); held = false }()
+		begun = time.Now()
+		held.Store(true)
+		time.AfterFunc(90*time.Second, func() { held.Store(false) })
 		for range 9 {
 			if err := p.take(t.Context(), 128<<10); err != nil {
 				t.Fatal(err)
@@ -209,7 +211,7 @@ func TestPace(t *testing.T) {
 			t.Errorf("told %v", told)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		held = true
+		held.Store(true)
 		time.AfterFunc(time.Minute, cancel)
 		if err := p.take(ctx, 1); !errors.Is(err, context.Canceled) {
 			t.Errorf("held up, and ended: %v", err)

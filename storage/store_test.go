@@ -487,7 +487,10 @@ func TestOpenRefuses(t *testing.T) {
 	path := filepath.Join(dir, "FORMAT")
 	for content, want := range map[string]string{
 		"cheeseboard data 2\nid X\n": "use a newer cheeseboard",
-		"something else":             "serve writes it anew",
+		"something else":             "not one of ours",
+		"cheeseboard data 3\n":       "use a newer cheeseboard",
+		"cheesebo\x81rd data 1\n":    "serve writes it anew",
+		"cheesebokrd data 1\n":       "serve writes it anew",
 		"":                           "serve writes it anew",
 	} {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {

@@ -14,7 +14,7 @@ import (
 // TestBlocks flips a bit in each of many places of a store's tables: small ones
 // are read to their end at open, large ones by CheckTables and where it is asked for.
 func TestBlocks(t *testing.T) {
-	for _, projects := range []int{20, 900} {
+	for _, projects := range []int{20, 800} {
 		dir := t.TempDir()
 		d := open(t, dir)
 		for i := range projects {
