@@ -10,6 +10,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -68,6 +69,8 @@ func runChild(_ context.Context, what string, o *childOptions) error {
 		result, err = readChild(o)
 	case "compare":
 		result, err = compareChild(o)
+	case "settle":
+		err = settleChild(o)
 	case "bolt":
 		result, err = boltChild(o, os.Stdin)
 	case "boltread":
@@ -134,6 +137,26 @@ func ingestChild(o *childOptions, in io.Reader) (r outcome, err error) {
 // heavy is how many files a group may have before it is stored, full or not: the
 // largest project has more, and must not wait in memory with others.
 const heavy = 16_000
+
+// settleChild keeps the store open until nothing is merged any more: until its list
+// of tables has not grown for a while.
+func settleChild(o *childOptions) error {
+	store, err := storage.Open(o.dir, storage.Options{Reserve: -1})
+	if err != nil {
+		return err
+	}
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	size, since := int64(-1), time.Now()
+	for err == nil && time.Since(since) < 3*time.Second {
+		var info os.FileInfo
+		if info, err = os.Stat(filepath.Join(o.dir, "meta", "MANIFEST")); err == nil && info.Size() != size {
+			size, since = info.Size(), time.Now()
+		}
+		<-tick.C
+	}
+	return errors.Join(err, store.Close())
+}
 
 // readChild reads pages that nobody has read since the kernel forgot them, then
 // the same again, and renders them.
