@@ -67,6 +67,7 @@ type rooms struct {
 
 	ctx    context.Context // ends before they are closed
 	cancel context.CancelFunc
+	closed bool
 }
 
 // Open opens the data folder and builds what stands on it. Nothing listens and
@@ -176,9 +177,10 @@ func respectMirrors(front http.Handler) http.Handler {
 func (a *App) Close() error { return a.rooms.close() }
 
 func (r *rooms) close() error {
-	if r.Store == nil {
+	if r.closed {
 		return nil // they could not be opened again
 	}
+	r.closed = true
 	r.cancel()
 	r.Engine.Close()
 	r.names.Close()
@@ -186,9 +188,7 @@ func (r *rooms) close() error {
 	if r.Store.ReadOnly() {
 		err = nil // on a full disk they are not written down, as was said when it was opened
 	}
-	err = errors.Join(r.front.Close(), err, r.Store.Close())
-	r.Store = nil
-	return err
+	return errors.Join(r.front.Close(), err, r.Store.Close())
 }
 
 // lineBudget makes the budget of the line; what was counted is kept in the store.

@@ -80,7 +80,7 @@ func (a *App) keep(ctx context.Context) error {
 				a.log.Error("what was to be done with the data folder closed failed", "reason", err)
 			}
 			j.done <- err
-			if a.Store == nil {
+			if a.closed {
 				return err
 			}
 		}
@@ -92,7 +92,7 @@ func (a *App) swap(stop func() error, do func() (target, error)) error {
 	begun := time.Now()
 	a.gate.close()
 	defer func() {
-		if a.Store == nil {
+		if a.closed {
 			a.gate.end() // there is nothing to be let in to
 			return
 		}
