@@ -21,15 +21,16 @@ type world struct {
 	projects []string
 	versions map[string]int // releases so far
 	gone     map[string]bool
-	leaf     string // a project that needs nothing and stays as it is
-	room     int    // bytes of filler that may still be added
+	hidden   map[string]bool // in quarantine
+	leaf     string          // a project that needs nothing and stays as it is
+	room     int             // bytes of filler that may still be added
 }
 
 // newWorld draws an index of a few projects that need one another.
 func newWorld(t testing.TB, random *rand.Rand) *world {
 	w := &world{
 		TB: t, random: random, index: upstreamtest.NewIndex(), room: 5 << 20,
-		versions: make(map[string]int), gone: make(map[string]bool), leaf: "dairy-0",
+		versions: make(map[string]int), gone: make(map[string]bool), hidden: make(map[string]bool), leaf: "dairy-0",
 	}
 	for range 5 + random.IntN(8) {
 		name := fmt.Sprintf("dairy-%d", len(w.projects))
@@ -153,9 +154,11 @@ func (w *world) change() string {
 		return "yank or unyank in " + name
 	case 4:
 		must(w, w.index.SetStatus(name, "quarantined", "malware"))
+		w.hidden[name] = true
 		return "quarantine " + name
 	case 5:
 		must(w, w.index.SetStatus(name, "archived", "")) // of which no feed tells
+		w.hidden[name] = false
 		w.release(name)
 		return "archive " + name + ", after a last release"
 	}
