@@ -112,6 +112,7 @@ func (b *batch) commit() error {
 	}
 	b.db.written = true
 	err := b.txn.Commit()
+	b.db.renewView() // before the number: it never runs ahead of what is read
 	// Badger's own number may be read only while nothing is being written.
 	b.db.version.Store(max(b.db.version.Load(), b.db.db.MaxVersion()))
 	if err != nil {

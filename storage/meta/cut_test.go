@@ -50,6 +50,7 @@ func overwrite(t *testing.T, d *DB, prefix string) {
 	if err := txn.Commit(); err != nil {
 		t.Fatal(err)
 	}
+	d.renewView() // as a commit of ours would
 }
 
 // giant is a page whose writes do not fit into one transaction, with references

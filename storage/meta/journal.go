@@ -69,8 +69,8 @@ func (d *DB) LastChange(since uint64) (uint64, error) {
 // changes calls yield with each project whose generation is higher than since, in
 // no order. The key is good until yield returns.
 func (d *DB) changes(since uint64, yield func(key []byte, generation uint64, gone bool)) error {
-	txn := d.db.NewTransaction(false)
-	defer txn.Discard()
+	txn, done := d.view()
+	defer done()
 	for _, kind := range []struct {
 		prefix string
 		gone   bool
@@ -93,8 +93,8 @@ func (d *DB) changes(since uint64, yield func(key []byte, generation uint64, gon
 // Generations calls yield with each project and its generation, in order of the
 // name, until it returns false.
 func (d *DB) Generations(yield func(pypi.Name, uint64) bool) error {
-	txn := d.db.NewTransaction(false)
-	defer txn.Discard()
+	txn, done := d.view()
+	defer done()
 	o := badger.DefaultIteratorOptions
 	o.Prefix = []byte("n/")
 	o.PrefetchValues = false

@@ -42,8 +42,8 @@ func (d *DB) Append(name string, record []byte, keep int) error {
 // Log calls yield with the records of a log, the oldest first, until it returns
 // false. One that is damaged is left out.
 func (d *DB) Log(name string, yield func(record []byte) bool) error {
-	txn := d.db.NewTransaction(false)
-	defer txn.Discard()
+	txn, done := d.view()
+	defer done()
 	return scan(txn, logPrefix(name), true, func(_, value []byte) (bool, error) {
 		raw, err := unseal(value)
 		if err != nil {

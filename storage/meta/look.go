@@ -14,8 +14,8 @@ import (
 // use returns. At most a chunk of them is in memory. known is false, and use not
 // called, where there is no page; the error is use's or of the store.
 func (d *DB) Visit(name pypi.Name, use func(p *pypi.Project, generation uint64, files pypi.Files) error) (known bool, err error) {
-	txn := d.db.NewTransaction(false)
-	defer txn.Discard()
+	txn, done := d.view()
+	defer done()
 	h, _, err := d.head(txn, name)
 	if h == nil || err != nil {
 		return false, wrapRead(name, err)
@@ -57,8 +57,8 @@ func (d *DB) Visit(name pypi.Name, use func(p *pypi.Project, generation uint64, 
 // more of the page than it must: f is nil where the page names no such file.
 // known is false where there is no page.
 func (d *DB) File(name pypi.Name, digest pypi.Digest, filename string) (f *pypi.File, status pypi.Status, known bool, err error) {
-	txn := d.db.NewTransaction(false)
-	defer txn.Discard()
+	txn, done := d.view()
+	defer done()
 	h, _, err := d.head(txn, name)
 	if h == nil || err != nil {
 		return nil, status, false, wrapRead(name, err)
@@ -90,8 +90,8 @@ func (d *DB) File(name pypi.Name, digest pypi.Digest, filename string) (f *pypi.
 // its files, and reads it so far as to see that it can be: ErrDamaged. It needs
 // little memory also for a large page.
 func (d *DB) Sound(name pypi.Name) (known, addressed bool, err error) {
-	txn := d.db.NewTransaction(false)
-	defer txn.Discard()
+	txn, done := d.view()
+	defer done()
 	h, _, err := d.head(txn, name)
 	if h == nil || err != nil {
 		return false, false, wrapRead(name, err)

@@ -57,12 +57,12 @@ func (d *DB) mend(b *batch, name pypi.Name) error {
 // Mend completes the changes that a cut has stopped between two transactions.
 func (d *DB) Mend() error {
 	var torn []pypi.Name
-	txn := d.db.NewTransaction(false)
+	txn, done := d.view()
 	err := scan(txn, []byte("t/"), false, func(key, _ []byte) (bool, error) {
 		torn = append(torn, pypi.Name(key[2:]))
 		return true, nil
 	})
-	txn.Discard()
+	done()
 	if err != nil {
 		return err
 	}

@@ -105,6 +105,7 @@ type DB struct {
 	written  bool // something was committed since Open
 	tables   atomic.Int64
 	version  atomic.Uint64
+	views    views // for readers
 }
 
 // Open opens the metadata in dir, which is made where it is missing. The caller
@@ -144,6 +145,7 @@ func Open(dir string, opts Options) (*DB, error) {
 	if d.zip, err = newZip(); err != nil {
 		return nil, errors.Join(err, d.db.Close())
 	}
+	d.renewView()
 	d.version.Store(d.db.MaxVersion())
 	return d, nil
 }
@@ -182,6 +184,7 @@ func (d *DB) close() error {
 			return errors.Join(err, fmt.Errorf("close metadata: %w: %d MB free, %d MB are needed", ErrFull, free>>20, flushing>>20))
 		}
 	}
+	d.replaceView(nil)
 	return errors.Join(err, d.db.Close())
 }
 

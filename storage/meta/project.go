@@ -42,8 +42,8 @@ type Info struct {
 
 // Project reads a page; false where it is not known.
 func (d *DB) Project(name pypi.Name) (*pypi.Project, bool, error) {
-	txn := d.db.NewTransaction(false)
-	defer txn.Discard()
+	txn, done := d.view()
+	defer done()
 	p, err := d.project(txn, name)
 	if err != nil {
 		return nil, false, fmt.Errorf("read project %s: %w", name, err)
@@ -80,8 +80,8 @@ func files(slots []chunk) (list [][]pypi.File) {
 
 // Info reads what is known of a project's page; false where there is none.
 func (d *DB) Info(name pypi.Name) (Info, bool, error) {
-	txn := d.db.NewTransaction(false)
-	defer txn.Discard()
+	txn, done := d.view()
+	defer done()
 	raw, version, err := get(txn, nameKey(name))
 	if raw == nil || err != nil {
 		return Info{}, false, err
@@ -105,8 +105,8 @@ func serialOf(value []byte) (int64, error) {
 // Pages calls yield with the name of each stored page, in order, until it returns
 // false. It should be the same as Names, which looks elsewhere.
 func (d *DB) Pages(yield func(pypi.Name) bool) error {
-	txn := d.db.NewTransaction(false)
-	defer txn.Discard()
+	txn, done := d.view()
+	defer done()
 	return scan(txn, []byte("p/"), false, func(key, _ []byte) (bool, error) {
 		return yield(pypi.Name(key[2:])), nil
 	})
@@ -119,8 +119,8 @@ func (d *DB) Names(yield func(pypi.ListEntry) bool) error { return d.NamesWith("
 
 // NamesWith is Names for those that begin with a prefix.
 func (d *DB) NamesWith(prefix string, yield func(pypi.ListEntry) bool) error {
-	txn := d.db.NewTransaction(false)
-	defer txn.Discard()
+	txn, done := d.view()
+	defer done()
 	return scan(txn, []byte("n/"+prefix), true, func(key, value []byte) (bool, error) {
 		serial, _ := serialOf(value) // see above
 		return yield(pypi.ListEntry{Name: pypi.Name(key[2:]), Serial: serial}), nil

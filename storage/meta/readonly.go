@@ -56,6 +56,7 @@ func OpenReadOnly(dir string, opts Options) (*DB, error) {
 	if d.zip, err = newZip(); err != nil {
 		return nil, errors.Join(err, d.db.Close())
 	}
+	d.renewView()
 	d.version.Store(d.db.MaxVersion())
 	return d, nil
 }

@@ -9,8 +9,8 @@ import (
 // Records calls yield with every record as it is stored, in the order of the
 // keys, until it returns an error. The slices are good until it returns.
 func (d *DB) Records(yield func(key, value []byte) error) error {
-	txn := d.db.NewTransaction(false)
-	defer txn.Discard()
+	txn, done := d.view()
+	defer done()
 	o := badger.DefaultIteratorOptions
 	o.PrefetchValues = false
 	it := txn.NewIterator(o)

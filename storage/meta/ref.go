@@ -176,8 +176,8 @@ func (b *batch) dropRef(name pypi.Name, digest pypi.Digest) (doomed bool, err er
 	// The batch adds no references, so a reader's view holds all there are, and
 	// need not sort the batch for each digest. The batch may have dropped them.
 	others := false
-	txn := b.db.db.NewTransaction(false)
-	defer txn.Discard()
+	txn, done := b.db.view()
+	defer done()
 	err = scan(txn, blobPrefix(digest), false, func(key, _ []byte) (bool, error) {
 		if !bytes.Equal(key, own) {
 			var err error
@@ -199,8 +199,8 @@ func (b *batch) dropRef(name pypi.Name, digest pypi.Digest) (doomed bool, err er
 
 // Ref reads one reference; false where the blob is not here for the project.
 func (d *DB) Ref(name pypi.Name, digest pypi.Digest) (Ref, bool, error) {
-	txn := d.db.NewTransaction(false)
-	defer txn.Discard()
+	txn, done := d.view()
+	defer done()
 	key := refKey(name, digest)
 	raw, _, err := get(txn, key)
 	if raw == nil || err != nil {
@@ -218,8 +218,8 @@ func (d *DB) Refs(name pypi.Name, yield func(Ref, error) bool) error {
 	if name != "" {
 		prefix = refPrefix(name)
 	}
-	txn := d.db.NewTransaction(false)
-	defer txn.Discard()
+	txn, done := d.view()
+	defer done()
 	return scan(txn, prefix, true, func(key, value []byte) (bool, error) {
 		r, err := unpackRef(key, value)
 		return yield(r, err), nil
@@ -228,8 +228,8 @@ func (d *DB) Refs(name pypi.Name, yield func(Ref, error) bool) error {
 
 // Referenced tells whether any project has a reference to a blob.
 func (d *DB) Referenced(digest pypi.Digest) (bool, error) {
-	txn := d.db.NewTransaction(false)
-	defer txn.Discard()
+	txn, done := d.view()
+	defer done()
 	found := false
 	err := scan(txn, blobPrefix(digest), false, func([]byte, []byte) (bool, error) {
 		found = true
@@ -240,8 +240,8 @@ func (d *DB) Referenced(digest pypi.Digest) (bool, error) {
 
 // Holders lists the projects that have a reference to a blob.
 func (d *DB) Holders(digest pypi.Digest) ([]pypi.Name, error) {
-	txn := d.db.NewTransaction(false)
-	defer txn.Discard()
+	txn, done := d.view()
+	defer done()
 	var names []pypi.Name
 	prefix := blobPrefix(digest)
 	err := scan(txn, prefix, false, func(key, _ []byte) (bool, error) {
@@ -254,8 +254,8 @@ func (d *DB) Holders(digest pypi.Digest) ([]pypi.Name, error) {
 // Doomed lists the blobs whose last reference is gone and whose bytes may still
 // be there: a cut can come between the two.
 func (d *DB) Doomed() ([]pypi.Digest, error) {
-	txn := d.db.NewTransaction(false)
-	defer txn.Discard()
+	txn, done := d.view()
+	defer done()
 	var list []pypi.Digest
 	err := scan(txn, []byte("d/"), false, func(key, _ []byte) (bool, error) {
 		var digest pypi.Digest
@@ -269,8 +269,8 @@ func (d *DB) Doomed() ([]pypi.Digest, error) {
 
 // IsDoomed tells whether a blob is among Doomed.
 func (d *DB) IsDoomed(digest pypi.Digest) (bool, error) {
-	txn := d.db.NewTransaction(false)
-	defer txn.Discard()
+	txn, done := d.view()
+	defer done()
 	return d.has(txn, doomedKey(digest))
 }
 

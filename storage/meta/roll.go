@@ -101,8 +101,8 @@ func (d *DB) eachRoll(value []byte, yield func(pypi.Name) bool) (more bool, err 
 // InRoll tells whether a list has a name. sorted says that the blocks came in order,
 // none overlapping another: then one is read, else all that begin before the name.
 func (d *DB) InRoll(list byte, name pypi.Name, sorted bool) (found bool, err error) {
-	txn := d.db.NewTransaction(false)
-	defer txn.Discard()
+	txn, done := d.view()
+	defer done()
 	o := badger.DefaultIteratorOptions
 	o.Prefix, o.Reverse, o.PrefetchValues = rollPrefix(list), true, false
 	it := txn.NewIterator(o)
@@ -126,8 +126,8 @@ func (d *DB) InRoll(list byte, name pypi.Name, sorted bool) (found bool, err err
 // Roll calls yield with each name of a list, block by block, until it returns false.
 // Where the blocks came in order, so do the names.
 func (d *DB) Roll(list byte, yield func(pypi.Name) bool) error {
-	txn := d.db.NewTransaction(false)
-	defer txn.Discard()
+	txn, done := d.view()
+	defer done()
 	return scan(txn, rollPrefix(list), true, func(_, value []byte) (bool, error) {
 		return d.eachRoll(value, yield)
 	})

@@ -129,8 +129,8 @@ func (b *batch) lists(name pypi.Name) (map[string]bool, error) {
 // Marked calls yield with the projects of a list, in order of the name, until it
 // returns false. The time of a damaged entry is zero.
 func (d *DB) Marked(list string, yield func(pypi.Name, time.Time) bool) error {
-	txn := d.db.NewTransaction(false)
-	defer txn.Discard()
+	txn, done := d.view()
+	defer done()
 	prefix := listPrefix(list)
 	return scan(txn, prefix, true, func(key, value []byte) (bool, error) {
 		var at time.Time

@@ -15,8 +15,8 @@ func (d *DB) SetValue(key string, value []byte) error {
 }
 
 func (d *DB) value(key []byte) ([]byte, error) {
-	txn := d.db.NewTransaction(false)
-	defer txn.Discard()
+	txn, done := d.view()
+	defer done()
 	raw, _, err := get(txn, key)
 	if raw == nil || err != nil {
 		return nil, err
