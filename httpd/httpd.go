@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
@@ -191,11 +192,13 @@ func (h *Handler) serveHealth(w http.ResponseWriter, r *http.Request) {
 		reply.Text(w, r, http.StatusInternalServerError, "The state of health could not be told. The log of the box says why.")
 		return
 	}
+	body = append(body, '\n')
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
+	header.Set("Content-Length", strconv.Itoa(len(body)))
 	header.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(append(body, '\n')) // a client that has gone needs no answer
+		_, _ = w.Write(body) // a client that has gone needs no answer
 	}
 }

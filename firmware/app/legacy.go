@@ -57,6 +57,9 @@ func (x frontLegacy) read(name pypi.Name) (*legacy.Project, error) {
 	if !known {
 		return p, nil // it was removed at this moment
 	}
+	if page.Status.State == pypi.StatusQuarantined {
+		return nil, &legacy.Missing{Reason: fmt.Sprintf("%s is in quarantine upstream and is not given out: %s", name, page.Status.Reason)}
+	}
 	for _, f := range page.Files {
 		digest, ok := f.Hashes.SHA256()
 		ref, here := held[digest]
