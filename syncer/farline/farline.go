@@ -58,6 +58,8 @@ type Line struct {
 type Traffic struct {
 	Packets int64 // that arrived
 	Bytes   int64 // of them, headers of IP included
+	Payload int64 // of them, bytes of TCP's streams
+	Again   int64 // of Payload, what had arrived before: TCP's own repetitions
 	Lost    int64 // packets that chance took
 	Refused int64 // packets for which there was no room in the queue
 	Dropped int64 // packets that a cut or a black hole took
@@ -135,7 +137,7 @@ func newPipe(o Options, way uint64, out func([]byte)) *pipe {
 		o.Queue = int(float64(o.Rate) * max(2*o.Delay, 100*time.Millisecond).Seconds())
 	}
 	return &pipe{
-		opts: o, dice: rand.New(rand.NewPCG(o.Seed, way)), out: out,
+		opts: o, dice: rand.New(rand.NewPCG(o.Seed, way)), out: out, streams: streams{},
 		wake: make(chan struct{}, 1), quit: make(chan struct{}),
 	}
 }

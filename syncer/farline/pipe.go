@@ -22,6 +22,7 @@ type pipe struct {
 	flying   fifo
 	free     time.Time // when the line has sent what it was given
 	seen     Traffic
+	streams  streams
 }
 
 // parcel is a packet under way.
@@ -145,6 +146,9 @@ func (p *pipe) advance(arrived [][]byte, now time.Time) (_ [][]byte, next time.T
 		packet := p.flying.pop().bytes
 		p.seen.Packets++
 		p.seen.Bytes += int64(len(packet))
+		payload, again := p.streams.arrive(packet)
+		p.seen.Payload += payload
+		p.seen.Again += again
 		arrived = append(arrived, packet)
 	}
 	return arrived, next
