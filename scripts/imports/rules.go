@@ -46,6 +46,7 @@ var mayImport = map[string][]string{
 	"firmware/cmd/lyingindex":  {"syncer/upstreamtest"},
 	"firmware/cmd/linebench":   {"syncer/upstreamtest"},
 	"firmware/cmd/storebench":  {"firmware/app", "storage/..."},
+	"firmware/cmd/servebench":  {"storage", vocabulary},
 	"firmware/cmd/tripbench":   {"syncer/farline", "syncer/upstreamtest"},
 	"firmware/demo":            {"firmware/app", "syncer/upstreamtest"},
 	"firmware/e2e":             {"firmware/app", "firmware/config", "storage/...", "syncer/upstreamtest"},
