@@ -43,11 +43,12 @@ func (e *Engine) again(ctx context.Context, item Item) (finished bool, err error
 		return false, err // the page comes again with the next pass
 	}
 	listed, address, ok := Item{}, "", false
+	var of *pypi.File
 	if known {
-		listed, address, ok = onPage(page, item)
+		listed, of, address, ok = onPage(page, item)
 	}
-	if !ok {
-		return true, nil
+	if !ok || !e.opts.Rules.File(item.Name, of, e.now()).Given() {
+		return true, nil // it is not to be here
 	}
 	listed.Pinned = item.Pinned
 	if err := e.have(ctx, listed, address, budget.Background); err != nil {
@@ -57,19 +58,20 @@ func (e *Engine) again(ctx context.Context, item Item) (finished bool, err error
 	return true, nil
 }
 
-// onPage finds an item on a page, and where it is to be had.
-func onPage(page *pypi.Project, item Item) (listed Item, address string, ok bool) {
+// onPage finds an item on a page, the file that it is or belongs to, and where it is
+// to be had.
+func onPage(page *pypi.Project, item Item) (listed Item, of *pypi.File, address string, ok bool) {
 	for i := range page.Files {
 		f := &page.Files[i]
 		if item.Metadata {
 			if listed, ok = metadataItem(page.Name, f); ok && listed.Digest == item.Digest {
-				return listed, f.URL + ".metadata", true
+				return listed, f, f.URL + ".metadata", true
 			}
 			continue
 		}
 		if listed, ok = fileItem(page.Name, f); ok && listed.Digest == item.Digest {
-			return listed, f.URL, true
+			return listed, f, f.URL, true
 		}
 	}
-	return Item{}, "", false
+	return Item{}, nil, "", false
 }

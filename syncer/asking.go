@@ -65,6 +65,11 @@ func (p *pass) unvouched(told news) (pages []plan.Page) {
 
 // shouldLook tells whether the upstream is to be asked for a page in this pass.
 func (p *pass) shouldLook(name pypi.Name) bool {
+	if _, blocked := p.Blocked(name); blocked {
+		if _, known, err := p.cat.Generation(name); err == nil && !known {
+			return false // of what is here, removals are followed
+		}
+	}
 	n, err := p.notes.get(name)
 	if err != nil {
 		return true

@@ -81,7 +81,13 @@ func (e *Engine) find(name pypi.Name, digest pypi.Digest, filename string) (*pyp
 	if known && status.State == pypi.StatusQuarantined {
 		return nil, &Absent{Reason: fmt.Sprintf("%s is in quarantine upstream and is not given out: %s", name, status.Reason)}
 	}
+	if reason, blocked := e.opts.Rules.Project(name); blocked {
+		return nil, &Absent{Reason: reason}
+	}
 	if f != nil {
+		if v := e.opts.Rules.File(name, f, e.now()); !v.Given() {
+			return nil, &Absent{Reason: v.Reason}
+		}
 		return f, nil
 	}
 	return nil, &Absent{Reason: fmt.Sprintf("the page of %s names no %s with the sha256 %s", name, filename, digest)}

@@ -56,11 +56,14 @@ func (p *pass) project(name pypi.Name) {
 	}
 	p.failed(name, err)
 	page, known, err := p.cat.Project(name)
+	if reason, blocked := p.Blocked(name); err == nil && !known && blocked {
+		err = p.notes.edit(name, func(n *note) { n.Remarks = []string{reason} })
+	}
 	if err != nil || !known {
 		p.failed(name, err)
 		return
 	}
-	chosen := plan.Choose(page, requirements, p.Engine.opts.Policy)
+	chosen := p.plan(page, requirements)
 	wanted := func(filename string) bool {
 		return slices.ContainsFunc(chosen.Choices, func(c plan.Choice) bool { return c.File.Filename == filename })
 	}

@@ -28,6 +28,9 @@ type View struct {
 // for no longer than the options say, and all its files are offered; otherwise
 // those that are here, at once. Errors: *Absent, and those of the store.
 func (e *Engine) Page(ctx context.Context, name pypi.Name) (View, error) {
+	if reason, blocked := e.opts.Rules.Project(name); blocked {
+		return View{}, &Absent{Reason: reason}
+	}
 	trusted, lookErr := e.freshen(ctx, name)
 	generation, known, err := e.cat.Generation(name)
 	if err != nil {
@@ -60,8 +63,12 @@ func (e *Engine) Page(ctx context.Context, name pypi.Name) (View, error) {
 		}
 		tag += fmt.Sprintf("m%x", sum.Sum32())
 	}
-	return View{Tag: tag, Visit: func(use func(*pypi.Project, pypi.Files) error) error {
-		return e.offer(name, offering{all, besides}, bad, use)
+	ruled, at, err := e.ruled(name, generation)
+	if err != nil {
+		return View{}, err
+	}
+	return View{Tag: tag + ruled, Visit: func(use func(*pypi.Project, pypi.Files) error) error {
+		return e.offer(name, offering{all, besides, at}, bad, use)
 	}}, nil
 }
 
@@ -92,6 +99,7 @@ func cutMetadata(label string) (string, bool) {
 type offering struct {
 	all     bool                 // whatever the page lists
 	besides map[pypi.Digest]bool // what mirrors list
+	at      time.Time            // the moment for which the age of files counts
 }
 
 func (o offering) has(d pypi.Digest) bool { return o.all || o.besides[d] }
@@ -117,10 +125,13 @@ func (e *Engine) offer(name pypi.Name, can offering, bad []string, use func(*pyp
 			if now != generation && try < tries {
 				return errChanged
 			}
-			files = deliverable(name, files, held, can, bad)
+			if page.Notes, err = e.withholding(name, files, can.at); err != nil {
+				return err
+			}
+			files = deliverable(name, e.given(name, files, can.at), held, can, bad)
 			// To those who follow this box its own count of changes is the serial.
 			page.LastSerial = int64(generation)
-			if !can.all || page.Versions == nil {
+			if !can.all || page.Versions == nil || page.Notes != nil {
 				if page.Versions, err = versionsOf(name, files); err != nil {
 					return err
 				}

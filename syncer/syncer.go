@@ -24,6 +24,7 @@ import (
 	"cheeseboard/syncer/link"
 	"cheeseboard/syncer/mirror"
 	"cheeseboard/syncer/plan"
+	"cheeseboard/syncer/policy"
 	"cheeseboard/syncer/upstream"
 	"cheeseboard/syncer/wire"
 )
@@ -152,6 +153,7 @@ type Options struct {
 	RemovalGuard float64        // fraction of what is here that one pass may remove
 	Budget       *budget.Budget // of the line; nil: no limit
 	Mirrors      *mirror.Set    // who else has the bytes; nil: nobody
+	Rules        *policy.Rules  // what is not given out, nor fetched; nil: everything is
 	MaxPause     time.Duration  // longest pause within one download; 0: see fetch
 	FirstRetry   time.Duration  // before a failed project or file is tried again; 0: 1 min
 	Now          func() time.Time
@@ -197,6 +199,8 @@ type Engine struct {
 
 	contact time.Time // when the upstream last gave a sign of life
 	pulsing *refresh  // a probe for one, under way
+
+	spells spells // for how long pages stay as they are while files come of age
 
 	waiting atomic.Bool // a mirror does not say what it lists
 

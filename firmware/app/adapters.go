@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"maps"
 	"os"
 	"slices"
@@ -208,11 +209,30 @@ func (x frontIndex) Page(ctx context.Context, name pypi.Name) (simple.Page, erro
 
 func (x frontIndex) Names(ctx context.Context) (simple.Names, error) {
 	last, err := x.journal.Last(ctx)
-	return simple.Names{
+	names := simple.Names{
 		Tag:        x.store.ID() + "-" + strconv.FormatInt(last, 10),
 		LastSerial: last,
 		Each:       x.journal.All(ctx),
-	}, err
+	}
+	if mark := x.engine.BlockedMark(); mark != "" {
+		names.Tag += "p" + mark
+		names.Each = x.unblocked(names.Each)
+	}
+	return names, err
+}
+
+// unblocked leaves out projects that are blocked as a whole.
+func (x frontIndex) unblocked(all iter.Seq2[pypi.ListEntry, error]) iter.Seq2[pypi.ListEntry, error] {
+	return func(yield func(pypi.ListEntry, error) bool) {
+		for e, err := range all {
+			if _, blocked := x.engine.Blocked(e.Name); blocked {
+				continue
+			}
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
 }
 
 // frontFiles gives out files from the engine. The store keeps a file that is being
@@ -261,6 +281,7 @@ func (x frontFiles) open(ctx context.Context, ref files.Ref) (*files.Content, er
 // search finds projects for the page.
 func (a *App) search(words string, limit int) (webui.Found, error) {
 	r, err := a.names.Find(words, limit)
+	r.Names = slices.DeleteFunc(r.Names, func(name pypi.Name) bool { _, blocked := a.Engine.Blocked(name); return blocked })
 	if errors.Is(err, names.ErrQuery) {
 		err = fmt.Errorf("%w%w", hidden{webui.ErrQuery}, err)
 	}

@@ -26,6 +26,7 @@ import (
 	"cheeseboard/syncer/budget"
 	"cheeseboard/syncer/mirror"
 	"cheeseboard/syncer/plan"
+	"cheeseboard/syncer/policy"
 	"cheeseboard/syncer/upstream"
 	"cheeseboard/syncer/wire"
 )
@@ -148,7 +149,7 @@ func (a *App) build(c config.Config, store *storage.Store, options syncer.Option
 	r.names = store.Search(r.Engine.Heard)
 	r.front = httpd.New(httpd.Deps{
 		Search: a.search,
-		Index:  frontIndex{r.Engine, store, changes}, Feed: changes, Legacy: frontLegacy{store}, Source: frontFiles{r.Engine, store, &a.visits},
+		Index:  frontIndex{r.Engine, store, changes}, Feed: changes, Legacy: frontLegacy{store, r.Engine}, Source: frontFiles{r.Engine, store, &a.visits},
 		Health: a.healthz, Name: c.Serve.Name, Log: a.log, Scratch: store.Scratch,
 	})
 	r.ctx, r.cancel = context.WithCancel(context.Background())
@@ -242,6 +243,9 @@ func engineOptions(c config.Config, log *slog.Logger) (syncer.Options, error) {
 	targets, err := plan.NewTargets(c.Sync.Python, c.Sync.Platforms)
 	if err != nil {
 		return o, fmt.Errorf("read sync.python and sync.platforms: %w", err)
+	}
+	if o.Rules, err = policy.New(policy.Options{MinAge: time.Duration(c.Policy.MinAge), Block: c.Policy.Block, Allow: c.Policy.Allow}); err != nil {
+		return o, fmt.Errorf("read policy: %w", err)
 	}
 	o.Policy = plan.Policy{
 		Latest: c.Sync.Latest, Prereleases: c.Sync.Prereleases, Targets: targets, MaxFileSize: int64(c.Sync.MaxFileSize),

@@ -25,6 +25,7 @@ type follower struct {
 	names  []string
 	store  *storage.Store
 	bulk   bool // bring all pages
+	config func(*Config)
 
 	mu  sync.Mutex
 	now time.Time
@@ -66,6 +67,9 @@ func (f *follower) open() {
 	f.must(err)
 	c := DefaultConfig()
 	c.Sync.Projects = f.names
+	if f.config != nil {
+		f.config(&c)
+	}
 	options, err := engineOptions(c, slog.New(slog.DiscardHandler))
 	f.must(err)
 	if f.bulk {

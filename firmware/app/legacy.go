@@ -11,15 +11,22 @@ import (
 	"cheeseboard/httpd/legacy"
 	"cheeseboard/storage"
 	"cheeseboard/storage/pypi"
+	"cheeseboard/syncer"
 )
 
 // frontLegacy answers PyPI's older JSON API with what is in the store. The line has
 // no part in it: the same serial is the same content.
-type frontLegacy struct{ store *storage.Store }
+type frontLegacy struct {
+	store  *storage.Store
+	engine *syncer.Engine // knows what is not given out
+}
 
 // Here reads a project as of one generation, or of the last of three that were in a
 // hurry: then its tag is that of an earlier one, and it is asked for again.
 func (x frontLegacy) Here(_ context.Context, name pypi.Name) (*legacy.Project, error) {
+	if reason, blocked := x.engine.Blocked(name); blocked {
+		return nil, &legacy.Missing{Reason: reason}
+	}
 	for tries := 1; ; tries++ {
 		before, known, err := x.store.Info(name)
 		if err != nil {
@@ -27,6 +34,10 @@ func (x frontLegacy) Here(_ context.Context, name pypi.Name) (*legacy.Project, e
 		}
 		if !known {
 			return nil, &legacy.Missing{Reason: fmt.Sprintf("%s is not on this cheeseboard.", name)}
+		}
+		ruled, err := x.engine.Ruled(name, before.Generation)
+		if err != nil {
+			return nil, err
 		}
 		p, err := x.read(name)
 		if err != nil {
@@ -38,7 +49,7 @@ func (x frontLegacy) Here(_ context.Context, name pypi.Name) (*legacy.Project, e
 		}
 		if after.Generation == before.Generation || tries == 3 {
 			p.Serial = int64(before.Generation)
-			p.Tag = fmt.Sprintf("%s-%d", x.store.ID(), before.Generation)
+			p.Tag = fmt.Sprintf("%s-%d%s", x.store.ID(), before.Generation, ruled)
 			return p, nil
 		}
 	}
@@ -63,7 +74,7 @@ func (x frontLegacy) read(name pypi.Name) (*legacy.Project, error) {
 	for _, f := range page.Files {
 		digest, ok := f.Hashes.SHA256()
 		ref, here := held[digest]
-		if !ok || !here || ref.Metadata {
+		if !ok || !here || ref.Metadata || x.engine.Withheld(name, &f) != "" {
 			continue
 		}
 		entry := legacy.File{File: f}

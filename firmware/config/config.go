@@ -18,6 +18,7 @@ type Config struct {
 	Line     Line
 	Pull     Pull
 	Sync     Sync
+	Policy   Policy
 	Storage  Storage
 	Log      Log
 }
@@ -72,6 +73,13 @@ type Sync struct {
 	RemovalGuard float64  // 0 to 1: the fraction of what is held
 	Names        bool     // fetch the names of all projects of the upstream
 	Pages        bool     // fetch their pages too
+}
+
+// Policy is the [policy] table: what is not given out.
+type Policy struct {
+	MinAge Duration // since the upload; 0: no matter
+	Block  []string // as policy.ParseBlock reads them
+	Allow  []string // as policy.ParseAllow reads them
 }
 
 // Storage is the [storage] table.

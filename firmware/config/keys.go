@@ -29,6 +29,7 @@ func tables() []table {
 		{"upstream", "The index that is mirrored, and the way to it."},
 		{"line", "What the way to upstream may be used for. What somebody waits for goes first, and at any time."},
 		{"pull", "What happens when something is asked for that is not here."},
+		{"policy", "What is neither given out nor fetched, whatever upstream has. Pages say what is left out, and why."},
 		{"sync", "What this box holds before anyone asks for it."},
 		{"storage", "How the disk is used."},
 		{"log", "What is written to standard error."},
@@ -50,7 +51,7 @@ func keysOf(c *Config) []key {
 		[]key{{"data",
 			"Folder that holds everything: metadata, packages, state. Relative paths count from the current folder.",
 			`"/srv/cheeseboard"`, text(&c.Data, checkFolder)}},
-		serveKeys(&c.Serve), upstreamKeys(&c.Upstream), lineKeys(&c.Line), pullKeys(&c.Pull),
+		serveKeys(&c.Serve), upstreamKeys(&c.Upstream), lineKeys(&c.Line), pullKeys(&c.Pull), policyKeys(&c.Policy),
 		selectionKeys(&c.Sync), syncKeys(&c.Sync), storageKeys(&c.Storage), logKeys(&c.Log),
 	)
 }
@@ -170,6 +171,22 @@ func syncKeys(c *Sync) []key {
 		{"sync.pages",
 			"Whether the pages of all projects of upstream are kept, without their files: of PyPI some 1.3 GB, which take days to fetch and a 64-bit program to hold. Needs sync.names.",
 			"true", boolean(&c.Pages)},
+	}
+}
+
+func policyKeys(c *Policy) []key {
+	return []key{
+		{"policy.min-age",
+			"Duration since its upload after which a file is given out: most malicious releases are found within days. What states no time of upload is held back. 0: at once.",
+			`"168h"`, duration(&c.MinAge, 0, 10*year)},
+		{"policy.block",
+			"What is never given out: projects, versions of them, or files by digest, each with a reason behind a #, which is shown to those who ask.",
+			`["reqeusts # typosquat", "numpy==2.0.1 # wrong results"]`,
+			list{&c.Block, checkBlock, false, "\n", 0}},
+		{"policy.allow",
+			"Projects, or versions of them, for which policy.min-age does not hold: a release that mends a hole.",
+			`["requests==2.32.4 # CVE-2024-47081"]`,
+			list{&c.Allow, checkAllow, false, "\n", 0}},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"cheeseboard/storage/pypi"
+	"cheeseboard/syncer/policy"
 )
 
 // checkRequirement accepts a requirement (PEP 508) that names a project of the
@@ -18,6 +19,20 @@ func checkRequirement(s string) string {
 		return want + reason(err, s)
 	case r.URL != "":
 		return want + ", without a URL: only what the index has is mirrored"
+	}
+	return ""
+}
+
+func checkBlock(s string) string {
+	if _, err := policy.ParseBlock(s); err != nil {
+		return `a project, versions of it or a digest, and a reason, such as "numpy==2.0.1 # wrong results"` + reason(err, s)
+	}
+	return ""
+}
+
+func checkAllow(s string) string {
+	if _, err := policy.ParseAllow(s); err != nil {
+		return `a project or versions of it such as "requests==2.32.4"` + reason(err, s)
 	}
 	return ""
 }

@@ -38,7 +38,7 @@ var mayImport = map[string][]string{
 	"scripts": {},
 
 	"firmware":                 {},
-	"firmware/config":          {vocabulary, "syncer/budget"}, // which reads the times of the week
+	"firmware/config":          {vocabulary, "syncer/budget", "syncer/policy"}, // which read the times of the week, and what is blocked
 	"firmware/health":          {},
 	"firmware/app":             {"httpd/...", "syncer/...", "storage/...", "board/...", "firmware/config", "firmware/health"},
 	"firmware/cmd":             {"firmware/app"},

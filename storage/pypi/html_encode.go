@@ -36,6 +36,10 @@ func projectHTML(dst []byte, p *Project, files Files, link Link, out *pieces) []
 	dst = append(dst, "</title>\n  </head>\n  <body>\n    <h1>Links for "...)
 	dst = appendHTMLText(dst, string(p.Name))
 	dst = append(dst, "</h1>\n"...)
+	for _, note := range p.Notes {
+		dst = appendHTMLText(append(dst, "    <p>"...), note) // PEP 503: anything may stand beside the links
+		dst = append(dst, "</p>\n"...)
+	}
 	for f, err := range offered(p, files) {
 		if err != nil {
 			out.fail(err)

@@ -36,6 +36,9 @@ func projectJSON(dst []byte, p *Project, files Files, link Link, out *pieces) []
 	if len(p.Alternates) > 0 {
 		dst = appendJSONStrings(append(dst, `,"alternate-locations":`...), p.Alternates)
 	}
+	if len(p.Notes) > 0 {
+		dst = appendJSONStrings(append(dst, `,"_notes":`...), p.Notes)
+	}
 	dst = appendJSONStrings(append(dst, `,"versions":`...), p.Versions)
 	dst = append(dst, `,"files":[`...)
 	first := true

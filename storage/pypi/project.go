@@ -72,6 +72,9 @@ type Project struct {
 	Alternates []string // PEP 708: `alternate-locations`
 	LastSerial int64    // PyPI's change counter (`_last-serial`); 0 where not stated
 	Files      []File
+	// Notes are sentences of whoever offers the page to its readers. They are
+	// written, in JSON under the private key `_notes`, and never read or kept.
+	Notes []string
 }
 
 // Files gives the files of a page one after the other, for pages that are not to
