@@ -70,29 +70,40 @@ func (s *Store) dropAll(name pypi.Name, digest pypi.Digest, still func() (bool, 
 		names = append(names, name)
 	}
 	for _, name := range names {
-		ref, here, err := s.meta.Ref(name, digest)
-		if err == nil && here {
-			err = s.remember(ref)
-		}
-		if ignoreDamaged(err) != nil && !errors.Is(err, ErrFull) { // on a full disk it goes without
+		if err := s.drop(name, digest, still); err != nil {
 			return err
 		}
-		dropped := false
-		_, err = s.meta.DropRef(name, digest, func() (bool, error) {
-			_, here, err := s.meta.Ref(name, digest)
-			if !here && err == nil {
-				return false, nil // dropped meanwhile
-			}
-			ok, err := still()
-			dropped = ok && err == nil
-			return dropped, err
-		})
-		if err != nil {
-			return full(err)
+	}
+	return nil
+}
+
+// drop puts a file on the list of what was lost and drops its reference, in one
+// step: who changes the list in between would take it off, since it is still here.
+func (s *Store) drop(name pypi.Name, digest pypi.Digest, still func() (bool, error)) error {
+	s.losing.Lock()
+	defer s.losing.Unlock()
+	ref, here, err := s.meta.Ref(name, digest)
+	if err == nil && here {
+		err = s.remember(ref)
+	}
+	if ignoreDamaged(err) != nil && !errors.Is(err, ErrFull) { // on a full disk it goes without
+		return err
+	}
+	dropped := false
+	_, err = s.meta.DropRef(name, digest, func() (bool, error) {
+		_, here, err := s.meta.Ref(name, digest)
+		if !here && err == nil {
+			return false, nil // dropped meanwhile
 		}
-		if dropped {
-			s.log.Error("a file that was here is lost; it can be fetched anew", "project", name, "digest", digest.String())
-		}
+		ok, err := still()
+		dropped = ok && err == nil
+		return dropped, err
+	})
+	if err != nil {
+		return full(err)
+	}
+	if dropped {
+		s.log.Error("a file that was here is lost; it can be fetched anew", "project", name, "digest", digest.String())
 	}
 	return nil
 }

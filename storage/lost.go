@@ -24,14 +24,8 @@ type lostRef struct {
 }
 
 // Lost lists the files that were here, that the disk has lost or changed, and
-// that are not here again.
+// that are not here again. It does not wait for who changes the list.
 func (s *Store) Lost() ([]Ref, error) {
-	s.losing.Lock()
-	defer s.losing.Unlock()
-	return s.lost()
-}
-
-func (s *Store) lost() ([]Ref, error) {
 	raw, err := s.meta.Value(lostKey)
 	if raw == nil || err != nil {
 		return nil, ignoreDamaged(err)
@@ -58,7 +52,7 @@ func (s *Store) lost() ([]Ref, error) {
 func (s *Store) Forsake(refs ...Ref) error {
 	s.losing.Lock()
 	defer s.losing.Unlock()
-	old, err := s.lost()
+	old, err := s.Lost()
 	if err != nil {
 		return err
 	}
@@ -67,10 +61,8 @@ func (s *Store) Forsake(refs ...Ref) error {
 	}))
 }
 
-// remember puts files on the list before their references go.
+// remember puts files on the list before their references go; s.losing is held.
 func (s *Store) remember(refs ...Ref) error {
-	s.losing.Lock()
-	defer s.losing.Unlock()
 	raw, err := s.meta.Value(lostKey)
 	if ignoreDamaged(err) != nil {
 		return err
