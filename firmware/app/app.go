@@ -46,7 +46,8 @@ type App struct {
 	Busy func() bool
 
 	log    *slog.Logger
-	gate   gate
+	gate   gate     // requests under way
+	calls  calls    // of its own methods
 	jobs   chan job // what is to be done while nothing is open; see house.go
 	visits visits
 	errand *errand
@@ -173,10 +174,20 @@ func respectMirrors(front http.Handler) http.Handler {
 	})
 }
 
-// Close ends what is under way, keeps what has arrived, and gives the data
-// folder free.
-func (a *App) Close() error { return a.rooms.close() }
+// Close ends what is under way, waits for it, keeps what has arrived, and gives the
+// data folder free. That includes requests at the Handler, and calls of the App's
+// own methods, which may be made at any time: those that come later get an error.
+// Serve must have returned. Close must not be called by a function that was given
+// to one of these methods.
+func (a *App) Close() error {
+	a.cancel()
+	a.Engine.Close() // nobody waits for the line any more
+	a.gate.end()
+	a.calls.end()
+	return a.rooms.close()
+}
 
+// close closes the rooms. Nobody must be at work in them.
 func (r *rooms) close() error {
 	if r.closed {
 		return nil // they could not be opened again

@@ -94,14 +94,17 @@ func (a *App) swap(stop func() error, do func() (target, error)) error {
 	defer func() {
 		if a.closed {
 			a.gate.end() // there is nothing to be let in to
+			a.calls.end()
 			return
 		}
 		a.gate.open()
+		a.calls.open()
 	}()
 	a.cancel()
 	a.Engine.Close() // nobody inside waits for the line any more
 	err := stop()
 	a.gate.drain(swapPatience)
+	a.calls.close() // after those at the gate, of whom some make calls
 	old := target{config: a.config, options: storage.Options{Mend: true}}
 	if err = errors.Join(err, a.rooms.close()); err != nil {
 		a.log.Error("closing the data folder", "reason", err)

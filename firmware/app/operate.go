@@ -28,6 +28,11 @@ var (
 // Sync makes one pass and reports how it goes. Where one is under way already,
 // it is waited for.
 func (a *App) Sync(ctx context.Context, opts SyncOptions, report func(Event)) error {
+	ctx, leave, err := a.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	stop := make(chan struct{})
 	told := make(chan struct{})
 	go func() {
@@ -72,6 +77,11 @@ func (a *App) Sync(ctx context.Context, opts SyncOptions, report func(Event)) er
 
 // Verify proves the invariants of the store and reports what it finds.
 func (a *App) Verify(ctx context.Context, opts VerifyOptions, report func(Event)) error {
+	ctx, leave, err := a.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	last := time.Now()
 	progress, err := a.Store.Verify(ctx, storage.VerifyOptions{
 		Repair: opts.Repair, Restart: opts.Restart, Unclaimed: opts.Unclaimed,

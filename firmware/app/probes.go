@@ -12,13 +12,30 @@ import (
 
 // addProbes puts what there is to know so far on the board.
 func (a *App) addProbes() {
-	a.Health.Add("storage", a.probeStorage)
-	a.Health.Add("files", a.probeFiles)
-	a.Health.Add("space", a.probeSpace)
-	a.Health.Add("upstream", a.probeUpstream)
-	if len(a.config.Upstream.Mirrors) > 0 {
-		a.Health.Add("mirrors", a.probeMirrors)
+	add := func(name string, probe func() health.Finding) {
+		a.Health.Add(name, func() health.Finding { return a.probed(probe) })
 	}
+	add("storage", a.probeStorage)
+	add("files", a.probeFiles)
+	add("space", a.probeSpace)
+	add("upstream", a.probeUpstream)
+	if len(a.config.Upstream.Mirrors) > 0 {
+		add("mirrors", a.probeMirrors)
+	}
+}
+
+// probed asks a probe unless the rooms are closed: whoever wants a verdict is not
+// kept waiting until they are open.
+func (a *App) probed(probe func() health.Finding) health.Finding {
+	leave, wait := a.calls.try()
+	switch {
+	case leave != nil:
+		defer leave()
+		return probe()
+	case wait != nil:
+		return health.Finding{Severity: health.Reduced, Summary: "the data folder is being opened anew"}
+	}
+	return health.Finding{Severity: health.Reduced, Summary: "the data folder is closed"}
 }
 
 // probeStorage reads from the metadata, as each request does.

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -60,8 +61,12 @@ type Partial struct {
 
 // Status gathers the state of an open box.
 func (a *App) Status() (Status, error) {
+	_, leave, err := a.enter(context.Background())
+	if err != nil {
+		return Status{}, err
+	}
+	defer leave()
 	s := Status{Version: Version, Data: a.Store.Dir(), Settings: fingerprint(a.config), Health: a.Health.Verdict(), Partials: []Partial{}}
-	var err error
 	if s.Store, err = a.Store.Totals(); err != nil {
 		return s, err
 	}
