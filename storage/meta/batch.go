@@ -39,130 +39,177 @@ func tornKey(n pypi.Name) []byte { return []byte("t/" + n) }
 // again after the next Open, and so would a generation.
 func versionKey() []byte { return []byte("v/") }
 
-// batch is a run of writes in order. What fits into one Badger transaction is
-// written as one; more is split. A change of a project that is split leaves a
+func versioned() write { return write{key: versionKey(), value: seal(nil)} }
+
+// write is one entry of a transaction.
+type write struct {
+	key, value []byte
+	gone       bool // the key is deleted
+}
+
+func (w write) into(txn *badger.Txn) error {
+	if w.gone {
+		return txn.Delete(w.key)
+	}
+	return txn.Set(w.key, w.value)
+}
+
+// batch is the transaction into which changes write, one after another: see
+// together. A change that is too large for one transaction is split. It leaves a
 // mark (t/NAME) before its first part, and takes it away with its last: whoever
 // finds the mark knows that the change stopped between two parts (see mend).
 type batch struct {
-	db   *DB
-	txn  *badger.Txn
-	n    int // writes that are in txn
-	size int // bytes of them
-	need need
-	name pypi.Name // whose mark is left when the batch is split; "": nobody's
-	torn bool      // the mark stands
+	db      *DB
+	txn     *badger.Txn
+	members []*change // those that are through, to be told when it is committed
+
+	// What is in txn.
+	writes    []write
+	size      int        // bytes
+	added     []addition // references that came
+	versioned bool       // the version key is among the writes
+	roomy     [2]bool    // by need: the disk has room for this
+	failed    error      // it cannot be committed
+
+	// The change under way.
+	own, ownRefs int // where its part of writes and of added begins
+	need         need
+	name         pypi.Name // whose mark is left when it is split; "": nobody's
+	torn         bool      // the mark stands
+	split        bool      // a part of it is committed
 }
 
-func (b *batch) do(op func(*badger.Txn) error) error {
-	err := op(b.txn)
-	if errors.Is(err, badger.ErrTxnTooBig) && b.n > 0 {
-		if err = b.mark(); err != nil {
+// addition is a reference that a change in the transaction has added.
+type addition struct {
+	digest pypi.Digest
+	key    []byte // of the blob's side
+}
+
+func (b *batch) set(key, value []byte) error { return b.write(write{key: key, value: value}) }
+
+func (b *batch) delete(key []byte) error {
+	if !b.versioned {
+		if err := b.write(versioned()); err != nil {
 			return err
 		}
-		if err = b.commit(); err != nil {
-			return err
-		}
-		b.again()
-		err = op(b.txn)
 	}
-	b.n++
+	return b.write(write{key: key, gone: true})
+}
+
+func (b *batch) write(w write) error {
+	err := w.into(b.txn)
+	if errors.Is(err, badger.ErrTxnTooBig) && b.own > 0 {
+		if err = b.apart(); err != nil {
+			return err
+		}
+		err = w.into(b.txn)
+	}
+	if errors.Is(err, badger.ErrTxnTooBig) && len(b.writes) > 0 {
+		if err = b.part(); err != nil {
+			return err
+		}
+		if w.gone {
+			return b.delete(w.key) // with the version key, in this transaction too
+		}
+		err = w.into(b.txn)
+	}
+	if err == nil {
+		b.noted(w)
+	}
 	return err
 }
 
-// again begins a new transaction, after commit.
-func (b *batch) again() { b.txn, b.n, b.size = b.db.db.NewTransaction(true), 0, 0 }
+func (b *batch) noted(w write) {
+	b.writes = append(b.writes, w)
+	b.size += len(w.key) + len(w.value)
+	b.versioned = b.versioned || string(w.key) == string(versionKey())
+}
+
+// part commits what the change under way has written so far, and begins another
+// transaction for the rest.
+func (b *batch) part() error {
+	b.split = true
+	if err := b.mark(); err != nil {
+		return err
+	}
+	if err := b.db.checkSpace(b.need); err != nil {
+		return err
+	}
+	if err := b.commit(); err != nil {
+		return err
+	}
+	b.again()
+	return nil
+}
 
 // mark makes durable that the change of a project is about to be split.
 func (b *batch) mark() error {
 	if b.torn || b.name == "" {
 		return nil
 	}
-	m := &batch{db: b.db, txn: b.db.db.NewTransaction(true), need: b.need}
-	defer m.discard()
-	if err := m.set(tornKey(b.name), nil); err != nil {
+	if err := b.db.checkSpace(b.need); err != nil {
+		return err
+	}
+	txn := b.db.db.NewTransaction(true)
+	defer txn.Discard()
+	if err := txn.Set(tornKey(b.name), nil); err != nil {
 		return err
 	}
 	b.torn = true
-	return m.commit()
+	return b.db.commit(txn)
 }
 
-func (b *batch) set(key, value []byte) error {
-	b.size += len(key) + len(value)
-	return b.do(func(t *badger.Txn) error { return t.Set(key, value) })
-}
-
-func (b *batch) delete(key []byte) error {
-	if b.n == 0 {
-		if err := b.set(versionKey(), seal(nil)); err != nil {
-			return err
-		}
+// space refuses the change under way where the disk is too full for it. It looks
+// once for a transaction: what fits into one is little.
+func (b *batch) space() error {
+	slot := &b.roomy[0]
+	if b.need == shrinking {
+		slot = &b.roomy[1]
 	}
-	return b.do(func(t *badger.Txn) error { return t.Delete(key) })
-}
-
-// commit makes the writes durable. On nil they survive a power cut.
-func (b *batch) commit() error {
-	if b.n == 0 {
-		b.txn.Discard()
+	if *slot {
 		return nil
 	}
-	if err := b.db.checkSpace(b.need); err != nil {
+	err := b.db.checkSpace(b.need)
+	*slot = err == nil
+	return err
+}
+
+// again begins a transaction.
+func (b *batch) again() {
+	b.forget()
+	b.txn = b.db.db.NewTransaction(true)
+}
+
+// forget ends the transaction without its writes.
+func (b *batch) forget() {
+	if b.txn != nil {
 		b.txn.Discard()
-		return err
 	}
-	b.db.written = true
-	err := b.txn.Commit()
-	b.db.renewView() // before the number: it never runs ahead of what is read
+	b.txn, b.writes, b.added, b.size, b.versioned, b.roomy = nil, nil, nil, 0, false, [2]bool{}
+}
+
+// commit makes the writes durable, and ends the transaction. On nil they survive a
+// power cut.
+func (b *batch) commit() error {
+	defer b.forget()
+	if b.failed != nil {
+		return b.failed
+	}
+	if len(b.writes) == 0 {
+		return nil
+	}
+	return b.db.commit(b.txn)
+}
+
+// commit makes a transaction durable, and has readers see it.
+func (d *DB) commit(txn *badger.Txn) error {
+	d.written = true
+	err := txn.Commit()
+	d.renewView() // before the number: it never runs ahead of what is read
 	// Badger's own number may be read only while nothing is being written.
-	b.db.version.Store(max(b.db.version.Load(), b.db.db.MaxVersion()))
+	d.version.Store(max(d.version.Load(), d.db.MaxVersion()))
 	if err != nil {
 		return fmt.Errorf("commit metadata: %w", err)
-	}
-	return nil
-}
-
-func (b *batch) discard() { b.txn.Discard() }
-
-// update runs fn over a batch, alone, and commits it.
-func (d *DB) update(need need, fn func(*batch) error) error {
-	return d.change("", need, fn)
-}
-
-// change is update for the change of one project.
-func (d *DB) change(name pypi.Name, need need, fn func(*batch) error) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	b := &batch{db: d, txn: d.db.NewTransaction(true), need: need}
-	defer func() { b.discard() }()
-	if err := b.change(name, fn); err != nil {
-		return err
-	}
-	return b.commit()
-}
-
-// change runs fn, which changes a project; "" is none. What an earlier change
-// left half-done is mended first.
-func (b *batch) change(name pypi.Name, fn func(*batch) error) error {
-	if err := b.db.refuse(); err != nil {
-		return err
-	}
-	b.name, b.torn = name, false
-	if name != "" {
-		mark, err := b.db.has(b.txn, tornKey(name))
-		if err != nil {
-			return err
-		}
-		if b.torn = mark; mark {
-			if err := b.db.mend(b, name); err != nil {
-				return err
-			}
-		}
-	}
-	if err := fn(b); err != nil {
-		return err
-	}
-	if b.torn {
-		return b.delete(tornKey(name))
 	}
 	return nil
 }

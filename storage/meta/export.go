@@ -28,10 +28,10 @@ func (d *DB) Export(ctx context.Context, stocked bool, pace func(bytes int) erro
 	if err := d.CheckTables(ctx, pace); err != nil {
 		return err
 	}
-	d.mu.Lock() // not between two transactions of one change
+	d.writers.lock() // not between two transactions of one change
 	txn := d.db.NewTransaction(false)
 	version := d.db.MaxVersion()
-	d.mu.Unlock()
+	d.writers.unlock()
 	defer txn.Discard()
 	if err := begin(version); err != nil {
 		return err

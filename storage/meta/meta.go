@@ -29,7 +29,6 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -98,11 +97,12 @@ type DB struct {
 	free  func(string) (int64, error)
 	zip   *zip
 
-	// mu makes read-change-write steps one at a time: conflict detection costs
+	// writers makes read-change-write steps one at a time: conflict detection costs
 	// memory and is off.
-	mu       sync.Mutex
+	writers  writers
 	readOnly bool
-	written  bool // something was committed since Open
+	written  bool // something was committed since Open; whoever has the turn looks
+	closed   bool // as written
 	tables   atomic.Int64
 	version  atomic.Uint64
 	views    views // for readers
@@ -120,7 +120,7 @@ func Open(dir string, opts Options) (*DB, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	d := &DB{dir: dir, limit: limitOf(opts), free: opts.Free}
+	d := &DB{dir: dir, limit: limitOf(opts), free: opts.Free, writers: newWriters()}
 	if d.free == nil {
 		d.free = durable.Free
 	}
@@ -176,8 +176,9 @@ func (d *DB) Close() error {
 }
 
 func (d *DB) close() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.writers.lock()
+	defer d.writers.unlock()
+	d.closed = true
 	err := d.zip.close()
 	if d.written {
 		if free, ferr := d.free(d.dir); ferr == nil && free < flushing {

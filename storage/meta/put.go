@@ -20,77 +20,47 @@ type State struct {
 	Marks []Mark
 }
 
-// groupBytes is how much of a group goes into one transaction. Badger allows
-// twice as much, so that a page of usual size still fits behind it.
-const groupBytes = 300 << 10
-
 // PutProject is PutProjects for one page.
 func (d *DB) PutProject(p *pypi.Project) (doomed []pypi.Digest, err error) {
-	return d.putTogether([]Update{{Project: p}})
+	doomed, errs := d.PutProjects([]Update{{Project: p}})
+	if errs != nil {
+		err = errs[0]
+	}
+	return doomed, err
 }
 
 // PutProjects replaces projects' pages, also those whose records are damaged, and
 // what is noted of them, in as few transactions as possible: each costs a card
 // some pages of flash. It drops the references of the projects to blobs that
 // their pages do not name, and returns the digests that nothing names any more:
-// they are doomed (see Doomed). A page that equals the stored one writes nothing.
+// they are doomed (see Doomed); where there is an error, some may be named still:
+// Bury looks. A page that equals the stored one writes nothing.
 //
 // errs is nil when all of it is durable. Else it holds an error, or nil, for each
 // update: what one project is refused for does not keep the others out.
 func (d *DB) PutProjects(updates []Update) (doomed []pypi.Digest, errs []error) {
-	doomed, err := d.putTogether(updates)
-	if err == nil {
-		return doomed, nil
-	}
-	if len(updates) == 1 {
-		return doomed, []error{err}
-	}
-	errs = make([]error, len(updates))
-	for i := range updates {
-		var more []pypi.Digest
-		more, errs[i] = d.putTogether(updates[i : i+1])
-		doomed = append(doomed, more...)
-	}
-	return doomed, errs
-}
-
-// putTogether stops at the first error. What is doomed may then be named still:
-// Bury looks.
-func (d *DB) putTogether(updates []Update) (doomed []pypi.Digest, err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	b := &batch{db: d, txn: d.db.NewTransaction(true), need: growing}
-	defer func() { b.discard() }()
-	for _, u := range updates {
-		if b.size > groupBytes {
-			if err := b.commit(); err != nil {
-				return doomed, err
-			}
-			b.again()
-		}
-		err := b.change(u.Project.Name, func(b *batch) error {
+	changes := make([]*change, len(updates))
+	for i, u := range updates {
+		changes[i] = &change{name: u.Project.Name, need: growing, fn: func(b *batch) error {
 			gone, err := d.put(b, u.Project)
 			doomed = append(doomed, gone...)
 			if err == nil && u.State != nil {
 				err = d.note(b, u.Project.Name, *u.State)
 			}
 			return err
-		})
-		if err != nil {
-			return doomed, fmt.Errorf("store project %s: %w", u.Project.Name, err)
+		}}
+	}
+	d.submit(changes...)
+	for i, c := range changes {
+		if c.err == nil {
+			continue
 		}
+		if errs == nil {
+			errs = make([]error, len(updates))
+		}
+		errs[i] = fmt.Errorf("store project %s: %w", updates[i].Project.Name, c.err)
 	}
-	if err := b.commit(); err != nil {
-		return doomed, fmt.Errorf("store %s: %w", described(updates), err)
-	}
-	return doomed, nil
-}
-
-func described(updates []Update) string {
-	if len(updates) == 1 {
-		return "project " + string(updates[0].Project.Name)
-	}
-	return fmt.Sprintf("%d projects", len(updates))
+	return doomed, errs
 }
 
 // put writes what has changed of a page.

@@ -36,7 +36,7 @@ func OpenReadOnly(dir string, opts Options) (*DB, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	d := &DB{dir: dir, free: opts.Free, readOnly: true}
+	d := &DB{dir: dir, free: opts.Free, readOnly: true, writers: newWriters()}
 	if d.free == nil {
 		d.free = durable.Free
 	}

@@ -84,8 +84,15 @@ func (d *DB) AddRef(r Ref, present func() error) (named bool, err error) {
 		if err := b.set(blobKey(r.Digest, r.Name), nil); err != nil {
 			return err
 		}
-		if err := b.delete(doomedKey(r.Digest)); err != nil {
+		b.added = append(b.added, addition{r.Digest, blobKey(r.Digest, r.Name)})
+		doomed, err := d.has(b.txn, doomedKey(r.Digest))
+		if err != nil {
 			return err
+		}
+		if doomed {
+			if err := b.delete(doomedKey(r.Digest)); err != nil {
+				return err
+			}
 		}
 		return b.touch(r.Name, p.LastSerial)
 	})
@@ -173,20 +180,7 @@ func (b *batch) dropRef(name pypi.Name, digest pypi.Digest) (doomed bool, err er
 	if err := b.delete(own); err != nil {
 		return false, err
 	}
-	// The batch adds no references, so a reader's view holds all there are, and
-	// need not sort the batch for each digest. The batch may have dropped them.
-	others := false
-	txn, done := b.db.view()
-	defer done()
-	err = scan(txn, blobPrefix(digest), false, func(key, _ []byte) (bool, error) {
-		if !bytes.Equal(key, own) {
-			var err error
-			if others, err = b.db.has(b.txn, key); err != nil {
-				return false, err
-			}
-		}
-		return !others, nil
-	})
+	others, err := b.referredBeside(digest, own)
 	if err == nil && !others {
 		err = b.set(doomedKey(digest), nil)
 	}
@@ -195,6 +189,32 @@ func (b *batch) dropRef(name pypi.Name, digest pypi.Digest) (doomed bool, err er
 	}
 	// Last: where the batch is split before it, mend comes here again.
 	return !others, b.delete(refKey(name, digest))
+}
+
+// referredBeside tells whether there is a reference to a blob beside one of them.
+// It looks at the readers' view, at what the batch has added, and whether that is
+// still there: scanning the batch would sort it for each digest.
+func (b *batch) referredBeside(digest pypi.Digest, own []byte) (others bool, err error) {
+	look := func(key []byte) error {
+		if !others && !bytes.Equal(key, own) {
+			others, err = b.db.has(b.txn, key)
+		}
+		return err
+	}
+	for _, a := range b.added {
+		if a.digest == digest {
+			if err := look(a.key); err != nil {
+				return false, err
+			}
+		}
+	}
+	txn, done := b.db.view()
+	defer done()
+	err = scan(txn, blobPrefix(digest), false, func(key, _ []byte) (bool, error) {
+		err := look(key)
+		return !others, err
+	})
+	return others, err
 }
 
 // Ref reads one reference; false where the blob is not here for the project.
@@ -296,16 +316,16 @@ func (d *DB) Buried(digests []pypi.Digest, gone func(pypi.Digest) bool) error {
 // Quietly runs look while nobody can record or drop a reference, or bury a blob.
 // look may read, and must not write.
 func (d *DB) Quietly(look func() error) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.writers.lock()
+	defer d.writers.unlock()
 	return look()
 }
 
 // Bury runs remove for a blob while nobody can record or drop a reference to
 // it, unless there is one.
 func (d *DB) Bury(digest pypi.Digest, remove func() error) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.writers.lock()
+	defer d.writers.unlock()
 	referenced, err := d.Referenced(digest)
 	if referenced || err != nil {
 		return err
