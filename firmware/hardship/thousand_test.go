@@ -99,11 +99,16 @@ func (m *multitude) pass(about, lie, cause string, file bool) {
 		m.Errorf("%s %s: of %d projects %d are not as they should be", about, lie, len(fresh), missing)
 	}
 	m.named(about+" "+lie, cause, file)
+	next := m.problems()[0].NextTry
 	requests, received := m.again(syncer.SyncOptions{})
+	tries, bytes := 0, int64(0)
+	if time.Now().After(next) { // on a slow machine it was due
+		tries, bytes = 3, 10_000
+	}
 	asked, more := m.again(syncer.SyncOptions{Now: true})
 	// Two calls to the feed, and one for a page of which a file was wrong; where a
 	// person wants it, the bad one's tries.
-	if requests > 3 || received > 25_000 || asked > 3+3 || more > 35_000 {
+	if requests > 3+tries || received > 25_000+bytes || asked > 3+3 || more > 35_000 {
 		m.Errorf("%s %s: the next pass has made %d requests for %d bytes, one by a person %d for %d", about, lie, requests, received, asked, more)
 	}
 	m.named(about+" "+lie, cause, file)
