@@ -60,8 +60,7 @@ func (b *notebook) own() (ownNote, error) {
 }
 
 func (b *notebook) editOwn(change func(*ownNote)) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.claim("")()
 	n, err := b.own()
 	if err != nil {
 		return err

@@ -154,13 +154,40 @@ func (n *note) lists() map[string]time.Time {
 // for, again and again.
 const maxKnown = 1024
 
-// notebook reads and changes notes. Each change is durable when it returns.
+// notebook reads and changes notes. Each change is durable when it returns; those of
+// different projects do not wait for one another, so that the store can make them
+// durable together.
 type notebook struct {
 	store Notes
 	index string // the address of the upstream
 
-	mu    sync.Mutex
-	known map[pypi.Name]note // as they are stored; the zero note where there is none
+	mu    sync.Mutex              // not held while a change is made durable
+	known map[pypi.Name]note      // as they are stored; the zero note where there is none
+	busy  map[pypi.Name]chan bool // those that are being changed; closed when that is done
+}
+
+// claim waits until nobody changes a project's note, and keeps others from it until
+// release is called. The name of no project is that of the syncer's own.
+func (b *notebook) claim(name pypi.Name) (release func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.busy[name] != nil {
+		done := b.busy[name]
+		b.mu.Unlock()
+		<-done
+		b.mu.Lock()
+	}
+	if b.busy == nil {
+		b.busy = make(map[pypi.Name]chan bool)
+	}
+	done := make(chan bool)
+	b.busy[name] = done
+	return func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.busy, name)
+		close(done)
+	}
 }
 
 // read gives a note as it is stored. b.mu is held.
@@ -214,13 +241,12 @@ func (b *notebook) peek(name pypi.Name) (note, error) {
 
 // edit changes a project's note, and makes the change durable if it is one.
 func (b *notebook) edit(name pypi.Name, change func(*note)) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	old, err := b.read(name)
+	defer b.claim(name)()
+	n, err := b.get(name)
 	if err != nil {
 		return err
 	}
-	n := old.clone()
+	old := n.clone()
 	change(&n)
 	before, err := old.marshal()
 	if err != nil {
@@ -233,6 +259,9 @@ func (b *notebook) edit(name pypi.Name, change func(*note)) error {
 	if err := b.store.SetNote(name, after, n.lists()); err != nil {
 		return err
 	}
+	// Whoever read the note meanwhile has kept the old one.
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.keep(name, n)
 	return nil
 }

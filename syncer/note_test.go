@@ -133,6 +133,71 @@ func TestNotebookIsBounded(t *testing.T) {
 	}
 }
 
+// slowNotes makes nothing durable before so many wait for it.
+type slowNotes struct {
+	*shelfOfNotes
+	waiting sync.WaitGroup
+}
+
+func (s *slowNotes) SetNote(name pypi.Name, note []byte, lists map[string]time.Time) error {
+	s.waiting.Done()
+	s.waiting.Wait()
+	return s.shelfOfNotes.SetNote(name, note, lists)
+}
+
+// TestNotesWaitTogether changes notes of several projects, which can only be made
+// durable together, and looks at them meanwhile.
+func TestNotesWaitTogether(t *testing.T) {
+	const projects = 5
+	store := &slowNotes{shelfOfNotes: newShelfOfNotes()}
+	store.waiting.Add(projects)
+	b := &notebook{store: store}
+	name := func(i int) pypi.Name { return pypi.Name(fmt.Sprint("n", i)) }
+	var all sync.WaitGroup
+	for i := range projects - 1 {
+		all.Go(func() {
+			if err := b.edit(name(i), func(n *note) { n.HeldBack = 7 }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for i := range projects {
+		if n, err := b.get(name(i)); n.HeldBack != 0 || err != nil {
+			t.Errorf("before it is durable it says %d (%v)", n.HeldBack, err)
+		}
+	}
+	all.Go(func() {
+		if err := b.editOwn(func(n *ownNote) { n.Rate = 1 }); err != nil {
+			t.Error(err)
+		}
+	})
+	all.Wait()
+	for i := range projects - 1 {
+		if n, err := b.get(name(i)); n.HeldBack != 7 || err != nil {
+			t.Errorf("project %d: %d (%v)", i, n.HeldBack, err)
+		}
+	}
+}
+
+// TestNoteIsChangedByOne counts in one note from several goroutines.
+func TestNoteIsChangedByOne(t *testing.T) {
+	b := &notebook{store: newShelfOfNotes()}
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 50 {
+				if err := b.edit("brie", func(n *note) { n.HeldBack++ }); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n, err := b.get("brie"); n.HeldBack != 400 || err != nil || len(b.busy) != 0 {
+		t.Errorf("counted to %d (%v), busy are %d", n.HeldBack, err, len(b.busy))
+	}
+}
+
 // TestNoteThatWasNotWritten: what could not be made durable is not believed.
 func TestNoteThatWasNotWritten(t *testing.T) {
 	store := newShelfOfNotes()
