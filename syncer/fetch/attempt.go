@@ -44,6 +44,7 @@ func (d *download) attempt(ctx context.Context) (done bool, err error) {
 	before := d.high
 	done, o, err := d.request(ctx, offset)
 	o.got, o.fresh = d.high-before, offset == 0
+	o.worn = o.worn && o.got == 0 && err != nil
 	if !done {
 		d.learn(ctx, offset, o)
 	}
@@ -53,6 +54,9 @@ func (d *download) attempt(ctx context.Context) (done bool, err error) {
 // request asks in the present manner.
 func (d *download) request(ctx context.Context, offset int64) (done bool, o outcome, err error) {
 	asked := d.header(offset)
+	if d.manner.anew {
+		ctx = wire.Anew(ctx)
+	}
 	resp, err := d.Client.Get(ctx, http.MethodGet, d.address, asked)
 	if err != nil {
 		return false, o, err
@@ -157,7 +161,7 @@ const cheap = 64 << 10
 // receive writes the body, which ends before the byte end (negative where nobody
 // knows), after passing over the first skip bytes of it.
 func (d *download) receive(resp *http.Response, skip, end int64) (done bool, o outcome, err error) {
-	o.began = true
+	o.began, o.worn = true, wire.Kept(resp)
 	if skip > 0 {
 		if _, err := io.CopyN(io.Discard, resp.Body, skip); err != nil {
 			return false, o, d.ended(err)
@@ -200,6 +204,7 @@ func (d *download) learn(ctx context.Context, offset int64, o outcome) {
 	switch {
 	case o.got > 0 || o.whole:
 		d.stopped, d.again, d.passed = -1, 0, 0
+	case o.worn: // it says nothing of the file
 	case d.manner.whole && o.began && offset > 0:
 		if d.passed++; d.passed == 2 && d.stuck == nil {
 			d.stuck = fmt.Errorf("it ignores or refuses ranges, and what it sends instead ends before byte %d, where this file stands", offset)

@@ -14,6 +14,7 @@ const (
 // for all that is left at once. It is a plain value: next gives the one that
 // follows.
 type manner struct {
+	anew      bool  // over a connection of its own
 	whole     bool  // without a range: what is here already is passed over
 	noIfRange bool  // the ETag differs from one answer to the next
 	span      int64 // bytes asked for at once; 0: all that is left
@@ -34,12 +35,18 @@ type outcome struct {
 	refused bool  // its status may be meant for the range, or for the size of the answer
 	odd     bool  // range or length break the rules
 	cut     bool  // it ended before its time, twice at this byte
+	worn    bool  // it broke off with nothing new, over a connection that had served before
 }
 
 // next is the manner after an outcome; the same where there is nothing to learn,
 // or nothing left to try.
 func (m manner) next(o outcome) manner {
 	switch {
+	case o.worn:
+		// Something may end connections once they have carried so much: of this
+		// one others had their part.
+		m.anew = true
+		return m
 	case m.whole:
 		return m
 	case o.reset && o.got > 0:
@@ -93,7 +100,7 @@ const (
 // grown tries twice the span when that which is asked for comes whole for long
 // enough.
 func (m manner) grown() manner {
-	m.resets = 0
+	m.resets, m.anew = 0, false
 	if m.span == 0 {
 		return m
 	}

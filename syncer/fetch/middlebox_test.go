@@ -2,12 +2,52 @@ package fetch
 
 import (
 	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
 	"cheeseboard/syncer/upstreamtest"
 	"cheeseboard/syncer/wire"
 )
+
+// TestWornConnections has something on the way end connections once they have
+// carried so much, and other answers have used up what many of them may carry: a
+// small file comes at the second attempt, however many of them are kept.
+func TestWornConnections(t *testing.T) {
+	b := start(t, 20_000)
+	const kept = 12
+	var answers []*http.Response
+	for range kept { // all at once, each over a connection of its own
+		resp, err := b.fetcher.Client.Get(t.Context(), http.MethodGet, b.server.FileURL(wheelName), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answers = append(answers, resp)
+	}
+	for _, resp := range answers {
+		_, err := io.Copy(io.Discard, resp.Body)
+		if err = errors.Join(err, resp.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.server.Forget()
+	b.server.Tell(upstreamtest.OnFile(wheelName), upstreamtest.CutConnectionAfter(20_000), -1)
+	for _, size := range []int64{-1, int64(len(b.content))} {
+		m := &memory{size: size}
+		if err := b.fetcher.Fetch(t.Context(), b.server.FileURL(wheelName), m); err != nil || !bytes.Equal(m.b, b.content) {
+			t.Errorf("of %d bytes of a file of size %d came %d, and %v", len(b.content), size, len(m.b), err)
+		}
+	}
+	if n := len(b.requests()); n > 3+4 { // one worn, two for all of it; where no size is stated, one to see that it ends
+		t.Errorf("it was asked for %d times", n)
+	}
+	if len(b.pauses) > 0 && slices.Max(b.pauses) > 0 {
+		t.Errorf("it has waited: %v", b.pauses)
+	}
+}
 
 // TestMiddleboxes puts a box on the way that does not let the file through as it
 // is. What can arrive does, and costs no more than it must; where nothing helps,

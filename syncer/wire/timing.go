@@ -36,12 +36,14 @@ type stopwatch struct {
 	sent  atomic.Int64 // nanoseconds since begun; 0: not yet
 	first atomic.Int64
 	begun time.Time
+	kept  atomic.Bool // the connection had served before
 }
 
 // trace has a stopwatch told what becomes of the request under a context.
 func (s *stopwatch) trace(ctx context.Context) context.Context {
 	s.begun = time.Now()
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn:              func(c httptrace.GotConnInfo) { s.kept.Store(c.Reused) },
 		WroteRequest:         func(httptrace.WroteRequestInfo) { s.sent.Store(int64(time.Since(s.begun))) },
 		GotFirstResponseByte: func() { s.first.Store(int64(time.Since(s.begun))) },
 	})

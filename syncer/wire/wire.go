@@ -54,6 +54,7 @@ type Options struct {
 // Client sends requests. It is safe for concurrent use.
 type Client struct {
 	http      *http.Client
+	anew      *http.Client // each request over a connection of its own
 	stall     time.Duration
 	userAgent string
 	spend     func(context.Context, int) error
@@ -97,31 +98,44 @@ func NewClient(o Options) (*Client, error) {
 	}
 	c := &Client{stall: o.Stall, userAgent: o.UserAgent, spend: o.Spend}
 	dialer := &net.Dialer{Timeout: o.Connect, KeepAlive: 15 * time.Second}
-	c.http = &http.Client{
-		Transport: &http.Transport{
-			Proxy: proxy,
-			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-				conn, err := dialer.DialContext(ctx, network, address)
-				if err != nil {
-					return nil, err
-				}
-				return &countingConn{Conn: conn, n: &c.received}, nil
-			},
-			TLSClientConfig:       config,
-			TLSHandshakeTimeout:   o.Connect,
-			ForceAttemptHTTP2:     true,
-			HTTP2:                 &http.HTTP2Config{MaxReceiveBufferPerStream: streamBuffer, MaxReceiveBufferPerConnection: connBuffer},
-			MaxIdleConnsPerHost:   maxConns, // one that is closed for another has to find the line's speed anew
-			MaxConnsPerHost:       maxConns, // however many clients ask for what is not here
-			IdleConnTimeout:       60 * time.Second,
-			DisableCompression:    true, // what is compressed is unpacked where its size is watched
-			ExpectContinueTimeout: time.Second,
-
-			MaxResponseHeaderBytes: 256 << 10,
+	kept := &http.Transport{
+		Proxy: proxy,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := dialer.DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return &countingConn{Conn: conn, n: &c.received}, nil
 		},
-		CheckRedirect: checkRedirect,
+		TLSClientConfig:       config,
+		TLSHandshakeTimeout:   o.Connect,
+		ForceAttemptHTTP2:     true,
+		HTTP2:                 &http.HTTP2Config{MaxReceiveBufferPerStream: streamBuffer, MaxReceiveBufferPerConnection: connBuffer},
+		MaxIdleConnsPerHost:   maxConns, // one that is closed for another has to find the line's speed anew
+		MaxConnsPerHost:       maxConns, // however many clients ask for what is not here
+		IdleConnTimeout:       60 * time.Second,
+		DisableCompression:    true, // what is compressed is unpacked where its size is watched
+		ExpectContinueTimeout: time.Second,
+
+		MaxResponseHeaderBytes: 256 << 10,
 	}
+	own := kept.Clone()
+	own.DisableKeepAlives = true
+	c.http = &http.Client{Transport: kept, CheckRedirect: checkRedirect}
+	c.anew = &http.Client{Transport: own, CheckRedirect: checkRedirect}
 	return c, nil
+}
+
+type anewKey struct{}
+
+// Anew has each request under a context go over a connection of its own: something
+// on the way may end connections that have carried much.
+func Anew(ctx context.Context) context.Context { return context.WithValue(ctx, anewKey{}, true) }
+
+// Kept tells whether an answer of Get came over a connection that had served before.
+func Kept(resp *http.Response) bool {
+	g, ok := resp.Body.(*guard)
+	return ok && g.watch.kept.Load()
 }
 
 // Received counts the bytes that came over the line so far, headers and TLS
@@ -193,7 +207,11 @@ func (c *Client) send(ctx context.Context, method, address string, header http.H
 	}
 	req.Header.Set("User-Agent", c.userAgent)
 	guard.host = req.URL.Host
-	resp, err := c.http.Do(req)
+	client := c.http
+	if ctx.Value(anewKey{}) != nil {
+		client = c.anew
+	}
+	resp, err := client.Do(req)
 	if err != nil {
 		problem := classify(ctx, address, err)
 		guard.broken = true
