@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -122,6 +123,7 @@ type pass struct {
 	rate     float64 // bytes per second that came in lately; 0: not measured yet
 	fatal    error
 	deferred map[pypi.Name]int
+	foreign  map[string]pypi.Requirement // what is needed of other indexes
 	summary  Summary
 	progress Progress
 	current  map[string]int64 // label → bytes, while it is worked at
@@ -143,7 +145,7 @@ func (e *Engine) Sync(ctx context.Context, opts SyncOptions) (Summary, error) {
 	p := &pass{
 		Engine: e, ctx: ctx, opts: opts, over: make(chan struct{}),
 		wants: make(map[pypi.Name]*want), arrivals: make(map[pypi.Digest]*arrival), turns: newTurns(e.opts.Connections),
-		deferred: make(map[pypi.Name]int), current: make(map[string]int64),
+		deferred: make(map[pypi.Name]int), foreign: make(map[string]pypi.Requirement), current: make(map[string]int64),
 	}
 	p.turn = sync.NewCond(&p.mu)
 	e.mu.Lock()
@@ -197,6 +199,7 @@ func (p *pass) run() (Summary, error) {
 		p.mu.Unlock()
 	case err == nil:
 		err = errors.Join(p.removals(), p.settlePins(), p.granted())
+		p.handOver()
 		p.roll()
 		p.allPages(told)
 	}
@@ -266,6 +269,7 @@ func (p *pass) worthNoting() bool {
 
 // begin puts the selection into the queue, and behind it what is here besides.
 func (p *pass) begin() error {
+	needed := p.needed()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err := p.dropWishes(); err != nil {
@@ -278,7 +282,7 @@ func (p *pass) begin() error {
 	for _, w := range wishes {
 		p.want(pypi.Requirement{Name: w.Project}, true)
 	}
-	for _, r := range p.Engine.opts.Selection {
+	for _, r := range slices.Concat(p.Engine.opts.Selection, needed) {
 		p.want(r, false)
 	}
 	return p.cat.Stocked(func(name pypi.Name) bool {

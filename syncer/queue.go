@@ -32,6 +32,10 @@ func (q *fileQueue) Pop() any {
 // want adds a requirement, a client's wish or the selection's; a project that
 // was planned already is planned anew where it says something new. p.mu is held.
 func (p *pass) want(r pypi.Requirement, wished bool) {
+	if !p.owns(r.Name) {
+		p.foreign[plan.Text(r)] = r
+		return
+	}
 	w := p.wants[r.Name]
 	text := plan.Text(r)
 	if w != nil && w.texts[text] && (w.selected || wished) {

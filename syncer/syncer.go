@@ -142,20 +142,22 @@ type Roll interface {
 type Options struct {
 	Selection    []pypi.Requirement
 	Policy       plan.Policy
-	Dependencies bool           // follow what the chosen files need
-	Connections  int            // requests under way at once, at most; 0: 96
-	Interval     time.Duration  // between two passes; 0: 6 h
-	Fresh        time.Duration  // how long a page is served without asking; 0: 10 min
-	Wait         time.Duration  // how long a client waits for a sign of life; 0: 1.5 s
-	Pull         bool           // bring in what clients ask for
-	Roll         Roll           // keeps the names of all projects of the upstream; nil: they are not fetched
-	Bulk         Bulk           // keeps the pages of all of them; nil: they are not fetched
-	RemovalGuard float64        // fraction of what is here that one pass may remove
-	Budget       *budget.Budget // of the line; nil: no limit
-	Mirrors      *mirror.Set    // who else has the bytes; nil: nobody
-	Rules        *policy.Rules  // what is not given out, nor fetched; nil: everything is
-	MaxPause     time.Duration  // longest pause within one download; 0: see fetch
-	FirstRetry   time.Duration  // before a failed project or file is tried again; 0: 1 min
+	Dependencies bool                     // follow what the chosen files need
+	Connections  int                      // requests under way at once, at most; 0: 96
+	Interval     time.Duration            // between two passes; 0: 6 h
+	Fresh        time.Duration            // how long a page is served without asking; 0: 10 min
+	Wait         time.Duration            // how long a client waits for a sign of life; 0: 1.5 s
+	Pull         bool                     // bring in what clients ask for
+	Roll         Roll                     // keeps the names of all projects of the upstream; nil: they are not fetched
+	Bulk         Bulk                     // keeps the pages of all of them; nil: they are not fetched
+	RemovalGuard float64                  // fraction of what is here that one pass may remove
+	Budget       *budget.Budget           // of the line; nil: no limit
+	Mirrors      *mirror.Set              // who else has the bytes; nil: nobody
+	Owns         Owner                    // which projects may come from this upstream; nil: all
+	Foreign      func([]pypi.Requirement) // takes what the files of a pass need of other indexes; nil: nobody does
+	Rules        *policy.Rules            // what is not given out, nor fetched; nil: everything is
+	MaxPause     time.Duration            // longest pause within one download; 0: see fetch
+	FirstRetry   time.Duration            // before a failed project or file is tried again; 0: 1 min
 	Now          func() time.Time
 	Log          *slog.Logger
 	// Passed, where it is set, is called at the end of each pass that is to bring
@@ -199,6 +201,9 @@ type Engine struct {
 
 	contact time.Time // when the upstream last gave a sign of life
 	pulsing *refresh  // a probe for one, under way
+
+	adopted   map[string][]pypi.Requirement // what the files of other indexes need, by index
+	adoptions int                           // how often that changed
 
 	spells spells // for how long pages stay as they are while files come of age
 
@@ -319,7 +324,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	probing.Go(func() { e.probe(ctx) })
 	defer probing.Wait()
 	for {
-		if len(e.opts.Selection) > 0 || e.opts.Roll != nil || e.anythingHere() {
+		if len(e.opts.Selection) > 0 || e.opts.Roll != nil || len(e.needed()) > 0 || e.anythingHere() {
 			if _, err := e.Sync(ctx, SyncOptions{Fresh: e.opts.Interval / 2}); err != nil && ctx.Err() == nil {
 				e.log.Warn("sync ended early", "reason", err)
 			}

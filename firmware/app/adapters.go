@@ -196,9 +196,13 @@ type frontIndex struct {
 	engine  *syncer.Engine
 	store   *storage.Store
 	journal *journal
+	space   space
 }
 
 func (x frontIndex) Page(ctx context.Context, name pypi.Name) (simple.Page, error) {
+	if reason := x.space.foreign(name); reason != "" {
+		return simple.Page{}, &simple.Missing{Reason: reason}
+	}
 	v, err := x.engine.Page(ctx, name)
 	var absent *syncer.Absent
 	if errors.As(err, &absent) {
@@ -241,6 +245,7 @@ type frontFiles struct {
 	engine *syncer.Engine
 	store  *storage.Store
 	visits *visits
+	space  space
 }
 
 func (x frontFiles) Open(ctx context.Context, ref files.Ref) (*files.Content, error) {
@@ -256,6 +261,9 @@ func (x frontFiles) Open(ctx context.Context, ref files.Ref) (*files.Content, er
 }
 
 func (x frontFiles) open(ctx context.Context, ref files.Ref) (*files.Content, error) {
+	if reason := x.space.foreign(ref.Name); reason != "" {
+		return nil, &files.Missing{Reason: reason}
+	}
 	c, err := x.engine.File(ctx, ref.Name, ref.Digest, ref.Filename, ref.Metadata)
 	var absent *syncer.Absent
 	if errors.As(err, &absent) {
@@ -281,7 +289,12 @@ func (x frontFiles) open(ctx context.Context, ref files.Ref) (*files.Content, er
 // search finds projects for the page.
 func (a *App) search(words string, limit int) (webui.Found, error) {
 	r, err := a.names.Find(words, limit)
-	r.Names = slices.DeleteFunc(r.Names, func(name pypi.Name) bool { _, blocked := a.Engine.Blocked(name); return blocked })
+	r.Names = slices.DeleteFunc(r.Names, func(kept pypi.Name) bool {
+		// Those of other indexes stand in their own lists.
+		name, of := kept.Apart()
+		_, blocked := a.Engine.Blocked(name)
+		return blocked || of != "" || a.config.Owner(name) != ""
+	})
 	if errors.Is(err, names.ErrQuery) {
 		err = fmt.Errorf("%w%w", hidden{webui.ErrQuery}, err)
 	}

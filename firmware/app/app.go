@@ -27,8 +27,6 @@ import (
 	"cheeseboard/syncer/mirror"
 	"cheeseboard/syncer/plan"
 	"cheeseboard/syncer/policy"
-	"cheeseboard/syncer/upstream"
-	"cheeseboard/syncer/wire"
 )
 
 // Version is stamped in by scripts/build.
@@ -63,9 +61,12 @@ type rooms struct {
 
 	config config.Config
 	front  *httpd.Handler
-	line   *budget.Budget
-	record *lineRecord
-	names  *names.Finder
+	wings  []*wing // indexes beside the default one
+	// entrance is the front, with the wings before it where there are any.
+	entrance http.Handler
+	line     *budget.Budget
+	record   *lineRecord
+	names    *names.Finder
 
 	ctx    context.Context // ends before they are closed
 	cancel context.CancelFunc
@@ -121,46 +122,37 @@ func (a *App) build(c config.Config, store *storage.Store, options syncer.Option
 		return err
 	}
 	options.Budget = line
-	client, err := wire.NewClient(wire.Options{
-		Proxy: c.Upstream.Proxy, CAFile: c.Upstream.CAFile,
-		Connect: time.Duration(c.Upstream.ConnectTimeout), Stall: time.Duration(c.Upstream.StallTimeout),
-		UserAgent: userAgent(c.Upstream.Contact), Spend: line.Spend,
-	})
-	if err != nil {
-		return err
-	}
-	index, err := upstream.New(c.Upstream.URL, client, 0)
-	if err != nil {
-		return err
-	}
-	if options.Mirrors, err = mirror.New(index, c.Upstream.Mirrors, mirror.Options{Log: a.log}); err != nil {
-		return err
-	}
 	if c.Sync.Names {
 		options.Roll = storeRoll{store}
 		if c.Sync.Pages {
 			options.Bulk = storeBulk{store}
 		}
 	}
-	shelf := storeShelf{store}
 	r := rooms{Store: store, config: c, line: line, record: &lineRecord{store: store, log: a.log}}
-	r.Engine = syncer.New(index, client, storeCatalogue{store}, shelf, storeNotes{store}, options)
+	whole := spaceOf(c, "")
+	options.Foreign = r.adopt("")
+	if r.Engine, err = newEngine(c, store, line, c.Upstream.URL, whole, options); err != nil {
+		return err
+	}
 	r.Engine.Line.Recorder = r.record
-	changes := &journal{store: store}
+	changes := &journal{store: store, space: whole}
 	r.names = store.Search(r.Engine.Heard)
 	r.front = httpd.New(httpd.Deps{
 		Search: a.search,
-		Index:  frontIndex{r.Engine, store, changes}, Feed: changes, Legacy: frontLegacy{store, r.Engine}, Source: frontFiles{r.Engine, store, &a.visits},
+		Index:  frontIndex{r.Engine, store, changes, whole}, Feed: changes, Legacy: frontLegacy{store, r.Engine, whole}, Source: frontFiles{r.Engine, store, &a.visits, whole},
 		Health: a.healthz, Name: c.Serve.Name, Log: a.log, Scratch: store.Scratch,
 	})
 	r.ctx, r.cancel = context.WithCancel(context.Background())
+	if err := a.addWings(&r, options); err != nil {
+		return err
+	}
 	a.rooms = r
 	return nil
 }
 
 // Handler is the HTTP front, for whoever listens by himself.
 func (a *App) Handler() http.Handler {
-	return a.gate.guard(respectMirrors(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.front.ServeHTTP(w, r) })))
+	return a.gate.guard(respectMirrors(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.entrance.ServeHTTP(w, r) })))
 }
 
 // respectMirrors gives another box that asks as a mirror's client what is here:
@@ -181,7 +173,7 @@ func respectMirrors(front http.Handler) http.Handler {
 // to one of these methods.
 func (a *App) Close() error {
 	a.cancel()
-	a.Engine.Close() // nobody waits for the line any more
+	a.closeEngines() // nobody waits for the line any more
 	a.gate.end()
 	a.calls.end()
 	return a.rooms.close()
@@ -194,13 +186,13 @@ func (r *rooms) close() error {
 	}
 	r.closed = true
 	r.cancel()
-	r.Engine.Close()
+	r.closeEngines()
 	r.names.Close()
 	err := errors.Join(r.record.flush(), r.line.Close())
 	if r.Store.ReadOnly() {
 		err = nil // on a full disk they are not written down, as was said when it was opened
 	}
-	return errors.Join(r.front.Close(), err, r.Store.Close())
+	return errors.Join(r.front.Close(), r.closeWings(), err, r.Store.Close())
 }
 
 // lineBudget makes the budget of the line; what was counted is kept in the store.

@@ -3,10 +3,13 @@ package app
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"cheeseboard/storage"
+	"cheeseboard/storage/pypi"
 	"cheeseboard/syncer"
 )
 
@@ -73,16 +76,26 @@ func (a *App) recover(ctx context.Context) error {
 	if err != nil || len(lost) == 0 {
 		return errors.Join(append(errs, err)...)
 	}
-	items := make([]syncer.Item, 0, len(lost))
+	items := make(map[pypi.Namespace][]syncer.Item)
 	for _, r := range lost {
-		items = append(items, toItem(r))
+		item, of := toItem(r), pypi.Namespace("")
+		item.Name, of = item.Name.Apart()
+		items[of] = append(items[of], item)
 	}
-	done, err := a.Engine.Again(ctx, items)
-	refs := make([]storage.Ref, 0, len(done))
-	for _, i := range done {
-		refs = append(refs, toRef(i))
+	var refs []storage.Ref
+	for _, of := range slices.Sorted(maps.Keys(items)) {
+		engine := a.engineOf(of)
+		if engine == nil {
+			continue // its index may be configured again
+		}
+		done, err := engine.Again(ctx, items[of])
+		errs = append(errs, err)
+		for _, i := range done {
+			i.Name = of.In(i.Name)
+			refs = append(refs, toRef(i))
+		}
 	}
-	return errors.Join(append(errs, err, a.Store.Forsake(refs...))...)
+	return errors.Join(append(errs, a.Store.Forsake(refs...))...)
 }
 
 // claim takes over what is on the disk and known to a page, where the metadata are

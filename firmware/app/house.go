@@ -42,6 +42,13 @@ func (a *App) work(ctx context.Context) (stop func() error) {
 	var runErr error
 	engine, record, store, names := a.Engine, a.record, a.Store, a.names
 	running.Go(func() { runErr = engine.Run(ctx) })
+	for _, w := range a.wings {
+		running.Go(func() {
+			if err := w.Engine.Run(ctx); err != nil {
+				a.log.Error("an index is not followed any more", "index", w.config.Name, "reason", err)
+			}
+		})
+	}
 	running.Go(func() { record.run(ctx) })
 	running.Go(func() { store.Tend(ctx) })
 	running.Go(func() {
@@ -101,7 +108,7 @@ func (a *App) swap(stop func() error, do func() (target, error)) error {
 		a.calls.open()
 	}()
 	a.cancel()
-	a.Engine.Close() // nobody inside waits for the line any more
+	a.closeEngines() // nobody inside waits for the line any more
 	err := stop()
 	a.gate.drain(swapPatience)
 	a.calls.close() // after those at the gate, of whom some make calls

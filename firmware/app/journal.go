@@ -14,6 +14,7 @@ import (
 // came here, which may be after changes with higher serials of the upstream.
 type journal struct {
 	store *storage.Store
+	space space // of whose projects it tells
 
 	mu      sync.Mutex
 	version uint64 // of the store, at which last was found
@@ -48,7 +49,11 @@ func (j *journal) Since(_ context.Context, serial int64) iter.Seq2[pypi.ListEntr
 				return
 			}
 			for _, e := range list {
-				if !yield(pypi.ListEntry{Name: e.Name, Serial: int64(e.Generation)}, nil) {
+				name, ours := j.space.Out(e.Name)
+				if !ours || !j.space.owns(name) {
+					continue
+				}
+				if !yield(pypi.ListEntry{Name: name, Serial: int64(e.Generation)}, nil) {
 					return
 				}
 			}
@@ -64,7 +69,11 @@ func (j *journal) Since(_ context.Context, serial int64) iter.Seq2[pypi.ListEntr
 func (j *journal) All(context.Context) iter.Seq2[pypi.ListEntry, error] {
 	return func(yield func(pypi.ListEntry, error) bool) {
 		more := true
-		err := j.store.Generations(func(name pypi.Name, generation uint64) bool {
+		err := j.store.Generations(func(kept pypi.Name, generation uint64) bool {
+			name, ours := j.space.Out(kept)
+			if !ours || !j.space.owns(name) {
+				return true
+			}
 			more = yield(pypi.ListEntry{Name: name, Serial: int64(generation)}, nil)
 			return more
 		})

@@ -19,11 +19,15 @@ import (
 type frontLegacy struct {
 	store  *storage.Store
 	engine *syncer.Engine // knows what is not given out
+	space  space
 }
 
 // Here reads a project as of one generation, or of the last of three that were in a
 // hurry: then its tag is that of an earlier one, and it is asked for again.
 func (x frontLegacy) Here(_ context.Context, name pypi.Name) (*legacy.Project, error) {
+	if reason := x.space.foreign(name); reason != "" {
+		return nil, &legacy.Missing{Reason: reason}
+	}
 	if reason, blocked := x.engine.Blocked(name); blocked {
 		return nil, &legacy.Missing{Reason: reason}
 	}

@@ -44,21 +44,25 @@ func (a *App) Sync(ctx context.Context, opts SyncOptions, report func(Event)) er
 			case <-stop:
 				return
 			case <-ticker.C:
-				if p, ok := a.Engine.Progress(); ok {
-					report(Event{Sync: &p})
+				for _, e := range a.engines() {
+					if p, ok := e.Progress(); ok {
+						report(Event{Sync: &p})
+						break
+					}
 				}
 			}
 		}
 	}()
 	options := syncer.SyncOptions{Now: true, AcceptRemovals: opts.AcceptRemovals, Plan: opts.Plan}
-	summary, err := a.Engine.Sync(ctx, options)
-	for errors.Is(err, syncer.ErrPassing) && ctx.Err() == nil {
-		a.Engine.WaitPass(ctx)
-		summary, err = a.Engine.Sync(ctx, options)
-	}
+	summary, err := a.passes(ctx, options)
 	close(stop)
 	<-told
 	status, statusErr := a.Engine.Status()
+	others, othersErr := a.indexes()
+	statusErr = errors.Join(statusErr, othersErr)
+	for _, x := range others {
+		status.Problems = append(status.Problems, x.Sync.Problems...)
+	}
 	for i := range status.Problems {
 		report(Event{Problem: &status.Problems[i]})
 	}

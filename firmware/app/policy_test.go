@@ -21,8 +21,8 @@ import (
 // front is what clients see of a follower.
 func (f *follower) front() http.Handler {
 	return httpd.New(httpd.Deps{
-		Index: frontIndex{f.Engine, f.store, &journal{store: f.store}}, Source: frontFiles{f.Engine, f.store, &visits{}},
-		Legacy: frontLegacy{f.store, f.Engine},
+		Index: frontIndex{f.Engine, f.store, &journal{store: f.store}, space{}}, Source: frontFiles{f.Engine, f.store, &visits{}, space{}},
+		Legacy: frontLegacy{f.store, f.Engine, space{}},
 	})
 }
 

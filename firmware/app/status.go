@@ -28,6 +28,7 @@ type Status struct {
 	Cache    storage.CachedTotals `json:"cache"`
 	Partials []Partial            `json:"partials"` // downloads that will go on
 	Sync     syncer.Status        `json:"sync"`
+	Indexes  []IndexStatus        `json:"indexes,omitempty"` // beside the default one
 	Scrub    Scrub                `json:"scrub"`
 	Record   []link.Event         `json:"record"` // what became of the line lately, the newest last
 }
@@ -41,7 +42,7 @@ type Scrub struct {
 
 // fingerprint tells settings apart by which a sync would do other things.
 func fingerprint(c Config) string {
-	raw, err := json.Marshal([]any{c.Upstream, c.Line, c.Sync, c.Storage})
+	raw, err := json.Marshal([]any{c.Upstream, c.Index, c.Line, c.Policy, c.Sync, c.Storage})
 	if err != nil {
 		panic(fmt.Sprintf("settings cannot be written as JSON: %v", err)) // a bug: they are plain values
 	}
@@ -92,7 +93,10 @@ func (a *App) Status() (Status, error) {
 	if s.Record, err = a.record.recent(recentEvents); err != nil {
 		return s, err
 	}
-	s.Sync, err = a.Engine.Status()
+	if s.Sync, err = a.Engine.Status(); err != nil {
+		return s, err
+	}
+	s.Indexes, err = a.indexes()
 	return s, err
 }
 

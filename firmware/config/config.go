@@ -12,7 +12,8 @@ import (
 // Every value that came through this package has been checked, so a reader need
 // not check again. Copies share their lists, which nobody may change in place.
 type Config struct {
-	Data     string // folder, relative to the current one; never empty
+	Data     string  // folder, relative to the current one; never empty
+	Index    []Index // beside Upstream, at most MaxIndexes
 	Serve    Serve
 	Upstream Upstream
 	Line     Line

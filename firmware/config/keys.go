@@ -43,6 +43,9 @@ const (
 	year   = 365 * 24 * hour
 )
 
+// indexPath is the key of several tables, written as [[index]].
+const indexPath = "index"
+
 // keysOf lists every key in the order in which they are printed, table by
 // table, bound to the fields of c. It is the one place that knows the keys:
 // their names, meanings, bounds and examples.
@@ -50,7 +53,10 @@ func keysOf(c *Config) []key {
 	return slices.Concat(
 		[]key{{"data",
 			"Folder that holds everything: metadata, packages, state. Relative paths count from the current folder.",
-			`"/srv/cheeseboard"`, text(&c.Data, checkFolder)}},
+			`"/srv/cheeseboard"`, text(&c.Data, checkFolder)},
+			{indexPath,
+				"Other indexes than that of [upstream], each as a table [[index]]: a name, under which it stands at /NAME/simple/, its url, and the projects that come from there and from nowhere else (* stands for anything). What no index claims comes from [upstream].",
+				`[{name="corp", url="http://pkg.example/", projects=["corp-*"]}]`, indexes{&c.Index}}},
 		serveKeys(&c.Serve), upstreamKeys(&c.Upstream), lineKeys(&c.Line), pullKeys(&c.Pull), policyKeys(&c.Policy),
 		selectionKeys(&c.Sync), syncKeys(&c.Sync), storageKeys(&c.Storage), logKeys(&c.Log),
 	)

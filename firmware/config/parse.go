@@ -30,10 +30,32 @@ func (c *Config) apply(name string, data []byte) error {
 		return Problems{*problem}
 	}
 	r := reader{source: name, data: data, lines: linesOf(data), keys: keysOf(c)}
-	for _, e := range doc.entries {
+	for _, e := range gather(doc.entries) {
 		r.entry(e)
 	}
 	return r.problems.orNil()
+}
+
+// gather makes one entry of all [[index]] tables: the array of tables that they are.
+func gather(entries []entry) (out []entry) {
+	at, inside := -1, false
+	for _, e := range entries {
+		switch {
+		case e.value.kind == unstable.ArrayTable && joinPath(e.path) == indexPath:
+			if inside = true; at < 0 {
+				at = len(out)
+				out = append(out, entry{path: e.path, at: e.at, value: value{kind: unstable.Array, at: e.at}})
+			}
+			out[at].value.items = append(out[at].value.items, value{kind: unstable.InlineTable, at: e.at})
+		case inside && e.value.kind != unstable.Table && e.value.kind != unstable.ArrayTable:
+			items := out[at].value.items
+			items[len(items)-1].fields = append(items[len(items)-1].fields, e)
+		default:
+			inside = false
+			out = append(out, e)
+		}
+	}
+	return out
 }
 
 // reader applies the entries of a document and collects what is wrong.

@@ -126,7 +126,8 @@ func (e *eviction) release(of Ref) (refs []Ref, err error) {
 // releaseOf tells releases of a project apart; a file that tells no version is one
 // of its own.
 func releaseOf(r Ref) string {
-	v, _, err := pypi.DistributionVersion(r.Name, r.Filename)
+	name, _ := r.Name.Apart()
+	v, _, err := pypi.DistributionVersion(name, r.Filename)
 	if err != nil {
 		return r.Filename
 	}

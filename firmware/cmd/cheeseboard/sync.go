@@ -153,7 +153,15 @@ func statusText(s app.Status, now time.Time) string {
 	for _, w := range s.Sync.Wishes {
 		line("wish", "%s, asked for %s; fetched when the line is back", w.Project, ago(w.Since))
 	}
-	for _, p := range s.Sync.Problems {
+	problems := s.Sync.Problems
+	for _, x := range s.Indexes {
+		line("index", "%s: %s, from %s", x.Name, strings.Join(x.Projects, " "), x.Sync.Upstream)
+		if s.Serving {
+			line("", "%s", x.Sync.Line.Sentence)
+		}
+		problems = append(problems, x.Sync.Problems...)
+	}
+	for _, p := range problems {
 		what := string(p.Project)
 		if p.File != "" {
 			what += " " + p.File
