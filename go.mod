@@ -20,6 +20,8 @@ require (
 	google.golang.org/protobuf v1.36.7
 )
 
+require golang.org/x/crypto v0.58.0 // indirect
+
 require (
 	github.com/VividCortex/ewma v1.2.0 // indirect
 	github.com/acarl005/stripansi v0.0.0-20180116102854-5a71ef0e047d // indirect

@@ -25,6 +25,7 @@ import (
 	"cheeseboard/httpd/legacy"
 	"cheeseboard/httpd/reply"
 	"cheeseboard/httpd/simple"
+	"cheeseboard/httpd/upload"
 	"cheeseboard/httpd/webui"
 )
 
@@ -42,6 +43,8 @@ type Deps struct {
 	// Legacy knows what is here, for mirrors that ask for it by PyPI's older JSON
 	// API (/pypi/NAME/json); nil offers none.
 	Legacy legacy.Index
+	// Upload takes private packages at upload.Path; nil: nothing can be uploaded.
+	Upload http.Handler
 	// Health gives an HTTP status and a value that encodes to JSON; nil is
 	// always healthy. It is called for each request to /healthz and must be
 	// quick and safe for concurrent use.
@@ -98,6 +101,10 @@ func New(d Deps) *Handler {
 	}
 	if d.Legacy != nil {
 		h.mux.Handle(legacy.Path, legacy.New(d.Legacy, d.Log))
+	}
+	if d.Upload != nil {
+		h.mux.Handle(upload.Path, d.Upload)
+		h.mux.Handle(strings.TrimSuffix(upload.Path, "/"), d.Upload)
 	}
 	if d.Search != nil {
 		h.mux.Handle(webui.SearchPath, webui.NewSearch(d.Name, d.Search, d.Log))

@@ -13,8 +13,15 @@ import (
 
 // PutProject replaces a page. References to files that it does not name are
 // dropped and their bytes removed: whoever calls it has decided that the page is
-// to be believed. On nil the page is durable.
+// to be believed. On nil the page is durable. ErrPrivate, ErrFull.
 func (s *Store) PutProject(p *pypi.Project) error {
+	if s.Private(p.Name) {
+		return fmt.Errorf("store project %s: %w", p.Name, ErrPrivate)
+	}
+	return s.putProject(p)
+}
+
+func (s *Store) putProject(p *pypi.Project) error {
 	var doomed []pypi.Digest
 	err := s.relieved(func() (err error) {
 		doomed, err = s.meta.PutProject(p)
@@ -30,6 +37,9 @@ func (s *Store) PutProject(p *pypi.Project) error {
 // disk as possible: what PutProject says of one holds for each. errs is nil when
 // all of it is durable, and else holds an error, or nil, for each update.
 func (s *Store) PutProjects(updates []Update) (errs []error) {
+	if slices.ContainsFunc(updates, s.updatesPrivate) {
+		return s.putOthers(updates)
+	}
 	doomed, errs := s.meta.PutProjects(updates)
 	for i := range errs {
 		errs[i] = full(errs[i])
@@ -45,8 +55,33 @@ func (s *Store) PutProjects(updates []Update) (errs []error) {
 	return errs
 }
 
-// DeleteProject forgets a project and removes its files.
+func (s *Store) updatesPrivate(u Update) bool { return s.Private(u.Project.Name) }
+
+// putOthers is PutProjects where some are private, and refused.
+func (s *Store) putOthers(updates []Update) []error {
+	errs := make([]error, len(updates))
+	var others []Update
+	var places []int
+	for i, u := range updates {
+		if s.updatesPrivate(u) {
+			errs[i] = fmt.Errorf("store project %s: %w", u.Project.Name, ErrPrivate)
+			continue
+		}
+		others, places = append(others, u), append(places, i)
+	}
+	if len(others) > 0 {
+		for i, err := range s.PutProjects(others) {
+			errs[places[i]] = err
+		}
+	}
+	return errs
+}
+
+// DeleteProject forgets a project and removes its files. ErrPrivate, ErrFull.
 func (s *Store) DeleteProject(name pypi.Name) error {
+	if s.Private(name) {
+		return fmt.Errorf("delete project %s: %w", name, ErrPrivate)
+	}
 	doomed, err := s.meta.DeleteProject(name)
 	if err != nil {
 		return full(err)

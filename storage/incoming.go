@@ -158,6 +158,7 @@ func (in *Incoming) Commit() error {
 // addRef is the second half of the commit protocol, for a blob that has its
 // name. It reports false when the page does not name it.
 func (s *Store) addRef(ref Ref) (named bool, err error) {
+	ref.Pinned = ref.Pinned || s.Private(ref.Name)
 	// COMMIT POINT: when AddRef returns, the file is part of the store. Before
 	// it, the blob's state file makes recovery come back here.
 	err = s.relieved(func() error {
@@ -240,8 +241,10 @@ func (s *Store) hash(digest pypi.Digest) (seen seen, err error) {
 	return seen, err
 }
 
-// Pin changes whether a file that is here is held by a selection.
+// Pin changes whether a file that is here is held by a selection. Those of private
+// projects are held in any case.
 func (s *Store) Pin(name pypi.Name, digest pypi.Digest, pinned bool) error {
+	pinned = pinned || s.Private(name)
 	ref, ok, err := s.meta.Ref(name, digest)
 	if err != nil || ok && ref.Pinned == pinned {
 		return err

@@ -266,9 +266,7 @@ func (c *scrubber) finish(before ScrubRound, p VerifyProgress) error {
 
 // report takes what the verifier found. What no page names is no damage.
 func (c *scrubber) report(f Finding) {
-	switch f.Fault {
-	case FaultDigest, FaultMissing, FaultSize:
-	default:
+	if !f.ofBytes() {
 		return
 	}
 	c.unsaved = true

@@ -99,6 +99,7 @@ type Store struct {
 	disk    *durable.Disk
 
 	cached   cached
+	own      privates
 	promises promised
 	ballast  ballast
 	roomy    chan struct{} // closed by Tend when a store that can only be read could be written
@@ -181,7 +182,7 @@ func (s *Store) open(disk *durable.Disk, opts Options, thorough bool) error {
 	if err != nil {
 		return err
 	}
-	if err := s.identify(); err != nil {
+	if err := errors.Join(s.identify(), s.loadOwn()); err != nil {
 		return err
 	}
 	if s.ReadOnly() {
@@ -295,6 +296,11 @@ func (s *Store) Info(name pypi.Name) (Info, bool, error) { return s.meta.Info(na
 
 // Names calls yield with each known project in order of the name.
 func (s *Store) Names(yield func(pypi.ListEntry) bool) error { return s.meta.Names(yield) }
+
+// NamesWith is Names for those that begin with a prefix.
+func (s *Store) NamesWith(prefix string, yield func(pypi.ListEntry) bool) error {
+	return s.meta.NamesWith(prefix, yield)
+}
 
 // Version grows with every write to the metadata: equal versions mean that
 // nothing at all has changed.

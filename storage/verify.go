@@ -33,6 +33,11 @@ type Finding struct {
 	Repaired bool   `json:"repaired"`
 }
 
+// ofBytes tells whether a file's bytes are not what they should be.
+func (f Finding) ofBytes() bool {
+	return f.Fault == FaultMissing || f.Fault == FaultSize || f.Fault == FaultDigest
+}
+
 // VerifyProgress says how far a Verify is.
 type VerifyProgress struct {
 	Phase     string `json:"phase"` // "pages", "references", "files"
@@ -151,6 +156,9 @@ func (v *verifier) found(f Finding, mend func() error) {
 		if err != nil {
 			f.Detail += "; not repaired: " + err.Error()
 		}
+	}
+	if f.ofBytes() && v.Private(pypi.Name(f.Project)) {
+		f.Detail += "; it is private, and no upstream has it: upload it again"
 	}
 	v.progress.Findings++
 	if !f.Repaired {

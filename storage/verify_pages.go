@@ -12,7 +12,10 @@ import (
 // meanwhile, also by the repairs. So what looks wrong in the snapshot is looked
 // at again, quietly, before it is called a fault.
 
-var errNextSync = errors.New("the next sync brings it")
+var (
+	errNextSync    = errors.New("the next sync brings it")
+	errPrivatePage = errors.New("it is private, and no upstream has it: restore a backup, or upload its files again")
+)
 
 // pages reads every page that is listed, so that each record's checksum is seen.
 func (v *verifier) pages() error {
@@ -47,7 +50,7 @@ func (v *verifier) page(name pypi.Name) {
 	f := Finding{Fault: FaultPage, What: string(name), Project: string(name)}
 	if known && err == nil {
 		f.Detail = "its entry in the list is missing or damaged"
-		v.found(f, func() error { return v.PutProject(p) })
+		v.found(f, func() error { return v.putProject(p) })
 		return
 	}
 	f.Detail = "it is listed, but its page is missing"
@@ -56,7 +59,12 @@ func (v *verifier) page(name pypi.Name) {
 	}
 	v.keep = true
 	// The state would let the upstream answer that nothing has changed.
-	v.found(f, func() error { return errors.Join(v.meta.SetState(name, nil), errNextSync) })
+	v.found(f, func() error {
+		if v.Private(name) {
+			return errPrivatePage
+		}
+		return errors.Join(v.meta.SetState(name, nil), errNextSync)
+	})
 }
 
 // listed looks for pages that are stored and not listed.

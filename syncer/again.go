@@ -18,6 +18,9 @@ func (e *Engine) Again(ctx context.Context, items []Item) (done []Item, err erro
 		if ctx.Err() != nil || !e.Line.Up() {
 			break
 		}
+		if e.opts.Private(item.Name) {
+			continue // only who uploaded it has it
+		}
 		finished, itemErr := e.again(ctx, item)
 		if finished {
 			done = append(done, item)

@@ -70,6 +70,9 @@ func (p *pass) shouldLook(name pypi.Name) bool {
 			return false // of what is here, removals are followed
 		}
 	}
+	if p.Engine.opts.Private(name) {
+		return false
+	}
 	n, err := p.notes.get(name)
 	if err != nil {
 		return true

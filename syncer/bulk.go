@@ -53,7 +53,7 @@ func (p *pass) allPages(told news) {
 	defer done()
 	var changed []pypi.Name
 	for name, serial := range told.due {
-		if stored, known, err := p.cat.Serial(name); err == nil && known && stored < serial && p.wants[name] == nil {
+		if stored, known, err := p.cat.Serial(name); err == nil && known && stored < serial && p.wants[name] == nil && !p.Engine.opts.Private(name) {
 			changed = append(changed, name)
 		}
 	}
@@ -83,7 +83,7 @@ func (p *pass) absentAfter(list byte, last pypi.Name) (names []pypi.Name, end py
 		}
 		end = name
 		var known bool
-		if _, known, failed = p.cat.Serial(name); failed == nil && !known {
+		if _, known, failed = p.cat.Serial(name); failed == nil && !known && !p.Engine.opts.Private(name) {
 			names = append(names, name)
 		}
 		return failed == nil && len(names) < bulkAhead

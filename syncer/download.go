@@ -72,6 +72,10 @@ func (e *Engine) download(item Item, address string, class budget.Class, besides
 		alive: make(chan struct{}), started: make(chan struct{}), done: make(chan struct{}), changed: make(chan struct{}),
 	}
 	d.wish.Store(class == budget.Person)
+	if e.opts.Private(item.Name) {
+		d.end(fmt.Errorf("fetch %s: %w", item.label(), errPrivate))
+		return d
+	}
 	started := e.start(func() {
 		err := e.bring(d)
 		e.noteFile(item, err)

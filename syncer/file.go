@@ -41,6 +41,8 @@ func (e *Engine) File(ctx context.Context, name pypi.Name, digest pypi.Digest, f
 		return content, err
 	}
 	switch {
+	case e.opts.Private(name):
+		return nil, &Absent{Reason: fmt.Sprintf("%s is private, and this cheeseboard has lost it: it has to be uploaded again", item.label())}
 	case hereOnly(ctx):
 		return nil, &Absent{Reason: item.label() + " is not on this cheeseboard"}
 	case !e.opts.Pull:
@@ -85,7 +87,7 @@ func (e *Engine) find(name pypi.Name, digest pypi.Digest, filename string) (*pyp
 		return nil, &Absent{Reason: reason}
 	}
 	if f != nil {
-		if v := e.opts.Rules.File(name, f, e.now()); !v.Given() {
+		if v := e.opts.Rules.File(name, f, e.moment(name)); !v.Given() {
 			return nil, &Absent{Reason: v.Reason}
 		}
 		return f, nil

@@ -158,6 +158,9 @@ func (p *pass) choose(page *pypi.Project, chosen plan.Plan, pin, wished bool) er
 			}
 			continue
 		}
+		if p.Engine.opts.Private(page.Name) {
+			continue // lost: who uploaded it has to bring it again
+		}
 		item.Pinned = pin
 		if !p.opts.Now && !due(n.Files[item.label()], p.now()) {
 			p.failed(page.Name, errors.New("waiting for its next try"))
@@ -203,6 +206,9 @@ func (p *pass) metadata(wheel Item, c *plan.Choice, held map[pypi.Digest]Item, n
 			p.failed(wheel.Name, p.shelf.Pin(wheel.Name, item.Digest, true))
 		}
 		return p.readMetadata(item, c.Targets)
+	}
+	if p.Engine.opts.Private(wheel.Name) {
+		return false
 	}
 	if !p.opts.Now && !due(n.Files[item.label()], p.now()) {
 		p.failed(wheel.Name, errors.New("waiting for its next try"))

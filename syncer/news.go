@@ -182,6 +182,9 @@ func (p *pass) followFeed(ctx context.Context, n *news) error {
 // follows tells whether news of a project matter: it is wanted, or its page is
 // here and could be wanted again.
 func (p *pass) follows(name pypi.Name) bool {
+	if p.Engine.opts.Private(name) {
+		return false
+	}
 	if p.wants[name] != nil {
 		return true
 	}
@@ -259,7 +262,7 @@ func (p *pass) heed(told news) {
 func (p *pass) overlooked() error {
 	var errs []error
 	for name, serial := range p.told.due {
-		if p.wants[name] != nil {
+		if p.wants[name] != nil || p.Engine.opts.Private(name) {
 			continue
 		}
 		stored, known, err := p.cat.Serial(name)

@@ -31,6 +31,9 @@ func (e *Engine) Page(ctx context.Context, name pypi.Name) (View, error) {
 	if reason, blocked := e.opts.Rules.Project(name); blocked {
 		return View{}, &Absent{Reason: reason}
 	}
+	if e.opts.Private(name) {
+		return e.privatePage(name)
+	}
 	trusted, lookErr := e.freshen(ctx, name)
 	generation, known, err := e.cat.Generation(name)
 	if err != nil {
@@ -70,6 +73,22 @@ func (e *Engine) Page(ctx context.Context, name pypi.Name) (View, error) {
 	return View{Tag: tag + ruled, Visit: func(use func(*pypi.Project, pypi.Files) error) error {
 		return e.offer(name, offering{all, besides, at}, bad, use)
 	}}, nil
+}
+
+// privatePage gives what was uploaded here, and nothing else. Its tag tells it from
+// the page of an upstream that was here under that name.
+func (e *Engine) privatePage(name pypi.Name) (View, error) {
+	generation, known, err := e.cat.Generation(name)
+	if err == nil && !known {
+		err = &Absent{Reason: fmt.Sprintf("%s is one of this cheeseboard's own names (private.names), and nothing was uploaded under it; the upstream is not asked for such names", name)}
+	}
+	if err != nil {
+		return View{}, err
+	}
+	ruled, at, err := e.ruled(name, generation)
+	return View{Tag: fmt.Sprintf("%do%s", generation, ruled), Visit: func(use func(*pypi.Project, pypi.Files) error) error {
+		return e.offer(name, offering{at: at}, nil, use)
+	}}, err
 }
 
 // badMetadata lists the files whose advertised metadata turned out not to be

@@ -50,6 +50,12 @@ func (e *Engine) refreshing(name pypi.Name, mode removals, class budget.Class) *
 		return r
 	}
 	r := &refresh{alive: make(chan struct{}), done: make(chan struct{}), mode: mode}
+	if e.opts.Private(name) {
+		r.err = fmt.Errorf("ask for %s: %w", name, errPrivate)
+		close(r.alive)
+		close(r.done)
+		return r
+	}
 	started := e.start(func() {
 		alive := false
 		r.removed, r.err = e.look(name, mode, class, func() { alive = true; close(r.alive) })

@@ -39,6 +39,8 @@ var (
 	ErrFull     = errors.New("the disk is full")
 	ErrNotNamed = errors.New("the project's page does not name this file any more")
 	ErrCorrupt  = errors.New("the bytes are not those that the index states")
+
+	errPrivate = errors.New("the name is this box's own, so that nobody else is asked for it")
 )
 
 // Item is one blob of a project: a distribution or its core metadata.
@@ -142,14 +144,18 @@ type Roll interface {
 type Options struct {
 	Selection    []pypi.Requirement
 	Policy       plan.Policy
-	Dependencies bool                     // follow what the chosen files need
-	Connections  int                      // requests under way at once, at most; 0: 96
-	Interval     time.Duration            // between two passes; 0: 6 h
-	Fresh        time.Duration            // how long a page is served without asking; 0: 10 min
-	Wait         time.Duration            // how long a client waits for a sign of life; 0: 1.5 s
-	Pull         bool                     // bring in what clients ask for
-	Roll         Roll                     // keeps the names of all projects of the upstream; nil: they are not fetched
-	Bulk         Bulk                     // keeps the pages of all of them; nil: they are not fetched
+	Dependencies bool          // follow what the chosen files need
+	Connections  int           // requests under way at once, at most; 0: 96
+	Interval     time.Duration // between two passes; 0: 6 h
+	Fresh        time.Duration // how long a page is served without asking; 0: 10 min
+	Wait         time.Duration // how long a client waits for a sign of life; 0: 1.5 s
+	Pull         bool          // bring in what clients ask for
+	Roll         Roll          // keeps the names of all projects of the upstream; nil: they are not fetched
+	Bulk         Bulk          // keeps the pages of all of them; nil: they are not fetched
+	// Private tells which names are this box's own: no upstream and no mirror is
+	// ever asked for them, and only what is here is given out. It must be quick.
+	// nil: none is.
+	Private      func(pypi.Name) bool
 	RemovalGuard float64                  // fraction of what is here that one pass may remove
 	Budget       *budget.Budget           // of the line; nil: no limit
 	Mirrors      *mirror.Set              // who else has the bytes; nil: nobody
@@ -225,6 +231,9 @@ func New(index *upstream.Index, client *wire.Client, cat Catalogue, shelf Shelf,
 	}
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Private == nil {
+		opts.Private = func(pypi.Name) bool { return false }
 	}
 	if opts.Mirrors == nil {
 		opts.Mirrors = mirror.None()

@@ -19,7 +19,16 @@ const maxNotes = 20
 
 // Withheld tells why a file of a project is not given out now; "" where it is.
 func (e *Engine) Withheld(name pypi.Name, f *pypi.File) string {
-	return e.opts.Rules.File(name, f, e.now()).Reason
+	return e.opts.Rules.File(name, f, e.moment(name)).Reason
+}
+
+// moment is the time for which the age of a project's files counts. What was uploaded
+// here need not come of age: nobody is waited for to find out what it is.
+func (e *Engine) moment(name pypi.Name) time.Time {
+	if e.opts.Private(name) {
+		return e.now().AddDate(1000, 0, 0)
+	}
+	return e.now()
 }
 
 // Blocked tells whether nothing of a project is given out, and why.
@@ -39,7 +48,7 @@ func (e *Engine) Ruled(name pypi.Name, generation uint64) (string, error) {
 
 // ruled is Ruled, with a moment for which it holds.
 func (e *Engine) ruled(name pypi.Name, generation uint64) (text string, at time.Time, err error) {
-	at = e.now()
+	at = e.moment(name)
 	mark := e.opts.Rules.Mark(name)
 	if mark == "" {
 		return "", at, nil

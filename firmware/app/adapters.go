@@ -293,7 +293,7 @@ func (a *App) search(words string, limit int) (webui.Found, error) {
 		// Those of other indexes stand in their own lists.
 		name, of := kept.Apart()
 		_, blocked := a.Engine.Blocked(name)
-		return blocked || of != "" || a.config.Owner(name) != ""
+		return blocked || of != "" || a.ours.foreign(name) || a.config.Owner(name) != ""
 	})
 	if errors.Is(err, names.ErrQuery) {
 		err = fmt.Errorf("%w%w", hidden{webui.ErrQuery}, err)

@@ -19,6 +19,8 @@ import (
 	"cheeseboard/firmware/config"
 	"cheeseboard/firmware/health"
 	"cheeseboard/httpd"
+	"cheeseboard/httpd/throttle"
+	"cheeseboard/httpd/upload"
 	"cheeseboard/storage"
 	"cheeseboard/storage/names"
 	"cheeseboard/storage/pypi"
@@ -49,6 +51,8 @@ type App struct {
 	jobs   chan job // what is to be done while nothing is open; see house.go
 	visits visits
 	errand *errand
+	// guesses counts wrong tokens and passphrases.
+	guesses *throttle.Throttle
 
 	commands *http.Server   // answers on the control sockets
 	sockets  sync.WaitGroup // those that were added while it serves
@@ -67,6 +71,8 @@ type rooms struct {
 	line     *budget.Budget
 	record   *lineRecord
 	names    *names.Finder
+	ours     ours
+	keys     *keys
 
 	ctx    context.Context // ends before they are closed
 	cancel context.CancelFunc
@@ -89,7 +95,7 @@ func open(c config.Config, log *slog.Logger, options storage.Options) (*App, err
 	if c.Data != configured {
 		log.Warn("the data folder was moved; set data to the new one", "data", configured, "moved to", c.Data)
 	}
-	a := &App{Health: &health.Board{}, log: log, jobs: make(chan job), errand: newErrand()}
+	a := &App{Health: &health.Board{}, log: log, jobs: make(chan job), errand: newErrand(), guesses: throttle.New(throttle.Options{})}
 	if err := a.furnish(c, options); err != nil {
 		return nil, err
 	}
@@ -109,14 +115,22 @@ func (a *App) furnish(c config.Config, o storage.Options) error {
 	if err != nil {
 		return explain(err)
 	}
-	if err := a.build(c, store, options); err != nil {
+	own, err := newOurs(c.Private, store)
+	if err == nil && o.Mend && !store.ReadOnly() {
+		err = own.take(a.log, c.Sync.RemovalGuard)
+	}
+	if err == nil {
+		options.Private = own.has
+		err = a.build(c, store, own, options)
+	}
+	if err != nil {
 		return errors.Join(err, store.Close())
 	}
 	return nil
 }
 
 // build puts engine and front over an open store.
-func (a *App) build(c config.Config, store *storage.Store, options syncer.Options) error {
+func (a *App) build(c config.Config, store *storage.Store, own ours, options syncer.Options) error {
 	line, err := lineBudget(c, store)
 	if err != nil {
 		return err
@@ -128,7 +142,10 @@ func (a *App) build(c config.Config, store *storage.Store, options syncer.Option
 			options.Bulk = storeBulk{store}
 		}
 	}
-	r := rooms{Store: store, config: c, line: line, record: &lineRecord{store: store, log: a.log}}
+	r := rooms{Store: store, config: c, line: line, record: &lineRecord{store: store, log: a.log}, ours: own}
+	if r.keys, err = loadKeys(store); err != nil {
+		return err
+	}
 	whole := spaceOf(c, "")
 	options.Foreign = r.adopt("")
 	if r.Engine, err = newEngine(c, store, line, c.Upstream.URL, whole, options); err != nil {
@@ -140,6 +157,9 @@ func (a *App) build(c config.Config, store *storage.Store, options syncer.Option
 	r.front = httpd.New(httpd.Deps{
 		Search: a.search,
 		Index:  frontIndex{r.Engine, store, changes, whole}, Feed: changes, Legacy: frontLegacy{store, r.Engine, whole}, Source: frontFiles{r.Engine, store, &a.visits, whole},
+		Upload: upload.New(upload.Deps{
+			Keys: r.keys, Shelf: uploads{own, time.Now}, MaxSize: int64(c.Private.MaxFileSize), Throttle: a.guesses, Log: a.log,
+		}),
 		Health: a.healthz, Name: c.Serve.Name, Log: a.log, Scratch: store.Scratch,
 	})
 	r.ctx, r.cancel = context.WithCancel(context.Background())

@@ -84,6 +84,7 @@ func (a *App) control(started time.Time) http.Handler {
 	})
 	mux.HandleFunc("POST /backup", a.backup)
 	mux.HandleFunc("POST /move", a.serveMove)
+	mux.HandleFunc("POST /tokens", a.serveTokens)
 	return mux
 }
 

@@ -17,6 +17,7 @@ func (a *App) addProbes() {
 	}
 	add("storage", a.probeStorage)
 	add("files", a.probeFiles)
+	add("private", a.probePrivate)
 	add("space", a.probeSpace)
 	add("upstream", a.probeUpstream)
 	if len(a.config.Upstream.Mirrors) > 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"cheeseboard/firmware/health"
@@ -64,6 +65,7 @@ func (a *App) probeFiles() health.Finding {
 	if err != nil {
 		return health.Finding{Severity: health.Attention, Summary: "what is lost cannot be told: " + err.Error(), Action: "run cheeseboard verify"}
 	}
+	lost = slices.DeleteFunc(lost, func(r storage.Ref) bool { return a.ours.has(r.Name) }) // see probePrivate
 	recent := 0
 	for _, d := range state.Damages {
 		if since := time.Since(d.When); since >= 0 && since < tellOfDamage {

@@ -42,7 +42,7 @@ type Scrub struct {
 
 // fingerprint tells settings apart by which a sync would do other things.
 func fingerprint(c Config) string {
-	raw, err := json.Marshal([]any{c.Upstream, c.Index, c.Line, c.Policy, c.Sync, c.Storage})
+	raw, err := json.Marshal([]any{c.Upstream, c.Index, c.Line, c.Policy, c.Sync, c.Storage, c.Private})
 	if err != nil {
 		panic(fmt.Sprintf("settings cannot be written as JSON: %v", err)) // a bug: they are plain values
 	}

@@ -20,6 +20,7 @@ type Config struct {
 	Pull     Pull
 	Sync     Sync
 	Policy   Policy
+	Private  Private
 	Storage  Storage
 	Log      Log
 }
@@ -74,6 +75,12 @@ type Sync struct {
 	RemovalGuard float64  // 0 to 1: the fraction of what is held
 	Names        bool     // fetch the names of all projects of the upstream
 	Pages        bool     // fetch their pages too
+}
+
+// Private is the [private] table: packages that are uploaded here.
+type Private struct {
+	Names       []string // as pypi.ParseNamePattern reads them; empty: none are ours
+	MaxFileSize Size     // at least 1
 }
 
 // Policy is the [policy] table: what is not given out.
@@ -143,6 +150,7 @@ func Default() Config {
 			MaxFileSize:  2 * gigabyte,
 			RemovalGuard: 0.1,
 		},
+		Private: Private{MaxFileSize: gigabyte},
 		Storage: Storage{Reserve: 256 * megabyte, ScrubRate: 2 * megabyte, ScrubInterval: Duration(7 * 24 * time.Hour)},
 		Log:     Log{Level: slog.LevelInfo, Format: LogText},
 	}

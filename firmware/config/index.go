@@ -31,8 +31,14 @@ func (x Index) Owns(name pypi.Name) bool {
 }
 
 // Owner gives the name of the index that a project comes from: the first that says
-// so; "" for [upstream].
+// so; "" for [upstream], and for private.names, which come from nowhere.
 func (c Config) Owner(name pypi.Name) string {
+	if slices.ContainsFunc(c.Private.Names, func(text string) bool {
+		p, err := pypi.ParseNamePattern(text)
+		return err == nil && p.Match(name)
+	}) {
+		return ""
+	}
 	for _, x := range c.Index {
 		if x.Owns(name) {
 			return x.Name

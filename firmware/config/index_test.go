@@ -52,6 +52,14 @@ func TestIndexTables(t *testing.T) {
 	}
 }
 
+// What is uploaded here comes from no index, whatever one claims.
+func TestPrivateNamesAreNobodys(t *testing.T) {
+	c, err := Parse("f", []byte(twoIndexes+"[private]\nnames = [\"Corp_Own*\"]\n"))
+	if err != nil || c.Owner("corp-own-x") != "" || c.Owner("corp-x") != "corp" {
+		t.Errorf("%q, %q, %v", c.Owner("corp-own-x"), c.Owner("corp-x"), err)
+	}
+}
+
 func TestIndexFaults(t *testing.T) {
 	const good = "name = \"corp\"\nurl = \"http://a.example/\"\nprojects = [\"a\"]\n"
 	for text, want := range map[string]string{

@@ -30,6 +30,7 @@ func tables() []table {
 		{"line", "What the way to upstream may be used for. What somebody waits for goes first, and at any time."},
 		{"pull", "What happens when something is asked for that is not here."},
 		{"policy", "What is neither given out nor fetched, whatever upstream has. Pages say what is left out, and why."},
+		{"private", "Packages of your own, which are uploaded here."},
 		{"sync", "What this box holds before anyone asks for it."},
 		{"storage", "How the disk is used."},
 		{"log", "What is written to standard error."},
@@ -57,7 +58,7 @@ func keysOf(c *Config) []key {
 			{indexPath,
 				"Other indexes than that of [upstream], each as a table [[index]]: a name, under which it stands at /NAME/simple/, its url, and the projects that come from there and from nowhere else (* stands for anything). What no index claims comes from [upstream].",
 				`[{name="corp", url="http://pkg.example/", projects=["corp-*"]}]`, indexes{&c.Index}}},
-		serveKeys(&c.Serve), upstreamKeys(&c.Upstream), lineKeys(&c.Line), pullKeys(&c.Pull), policyKeys(&c.Policy),
+		serveKeys(&c.Serve), upstreamKeys(&c.Upstream), lineKeys(&c.Line), pullKeys(&c.Pull), policyKeys(&c.Policy), privateKeys(&c.Private),
 		selectionKeys(&c.Sync), syncKeys(&c.Sync), storageKeys(&c.Storage), logKeys(&c.Log),
 	)
 }
@@ -177,6 +178,17 @@ func syncKeys(c *Sync) []key {
 		{"sync.pages",
 			"Whether the pages of all projects of upstream are kept, without their files: of PyPI some 1.3 GB, which take days to fetch and a 64-bit program to hold. Needs sync.names.",
 			"true", boolean(&c.Pages)},
+	}
+}
+
+func privateKeys(c *Private) []key {
+	return []key{
+		{"private.names",
+			"Names of projects that are yours, each * for any run of characters. They can be uploaded here (twine, uv publish; see cheeseboard token), no upstream is ever asked for them, and nothing else can be uploaded: so nobody can slip you a package of the same name.",
+			`["acme-*", "our-tools"]`, list{&c.Names, checkNamePattern, false, ", ", 1000}},
+		{"private.max-file-size",
+			"Size above which an uploaded file is refused.",
+			`"200MB"`, size(&c.MaxFileSize, 1, 4*gigabyte-1)},
 	}
 }
 

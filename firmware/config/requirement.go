@@ -37,6 +37,14 @@ func checkAllow(s string) string {
 	return ""
 }
 
+// checkNamePattern accepts what pypi.ParseNamePattern reads.
+func checkNamePattern(s string) string {
+	if _, err := pypi.ParseNamePattern(s); err != nil {
+		return `a name, or the beginning of names, such as "acme-*"` + reason(err, s)
+	}
+	return ""
+}
+
 // checkPlatform accepts "any", which stands for wheels without compiled code,
 // and what pypi.ParsePlatform reads.
 func checkPlatform(s string) string {

@@ -40,7 +40,8 @@ var mayImport = map[string][]string{
 	"firmware":                 {},
 	"firmware/config":          {vocabulary, "syncer/budget", "syncer/policy"}, // which read the times of the week, and what is blocked
 	"firmware/health":          {},
-	"firmware/app":             {"httpd/...", "syncer/...", "storage/...", "board/...", "firmware/config", "firmware/health"},
+	"firmware/keyring":         {vocabulary},
+	"firmware/app":             {"httpd/...", "syncer/...", "storage/...", "board/...", "firmware/config", "firmware/health", "firmware/keyring"},
 	"firmware/cmd":             {"firmware/app"},
 	"firmware/cmd/cheeseboard": {"firmware/app", "firmware/demo"},
 	"firmware/cmd/lyingindex":  {"syncer/upstreamtest"},

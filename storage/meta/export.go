@@ -20,8 +20,8 @@ type KeyValue struct{ Key, Value []byte }
 
 // Export calls yield with every key and its value, as they were at one moment,
 // while changes go on. What yield is given is its own only until it returns. With
-// stocked, of all pages only those come of which something is here, or that stand
-// in a list. The tables are read before it, as a whole: Badger leaves out, without a
+// stocked, of all pages only those come of which something is here, that are
+// private, or that stand in a list. The tables are read before it, as a whole: Badger leaves out, without a
 // word, what it cannot read; pace is as for CheckTables. begin is called then, with the version of that moment.
 // ErrDamaged, and the errors of begin and yield.
 func (d *DB) Export(ctx context.Context, stocked bool, pace func(bytes int) error, begin func(version uint64) error, yield func(KeyValue) error) (err error) {
@@ -50,7 +50,7 @@ func (d *DB) Export(ctx context.Context, stocked bool, pace func(bytes int) erro
 		return err
 	}
 	roll := []byte("k/" + rollStateKey) // tells of keys that do not come
-	for _, prefix := range []string{"r/", "b/", "d/", "t/", "m/", "l/", "k/"} {
+	for _, prefix := range []string{"r/", "b/", "d/", "t/", "m/", "l/", "k/", "o/"} {
 		err = each(prefix, func(key []byte) bool { return !bytes.Equal(key, roll) })
 	}
 	for name := range names {
@@ -62,8 +62,8 @@ func (d *DB) Export(ctx context.Context, stocked bool, pace func(bytes int) erro
 	return err
 }
 
-// stockedNames lists the projects of which something is here, or that stand in a
-// list; and "", the name of what the syncer noted of itself.
+// stockedNames lists the projects of which something is here, that are private, or
+// that stand in a list; and "", the name of what the syncer noted of itself.
 func stockedNames(txn *badger.Txn) (map[pypi.Name]bool, error) {
 	names := map[pypi.Name]bool{"": true}
 	err := scan(txn, []byte("r/"), false, func(key, _ []byte) (bool, error) {
@@ -72,6 +72,9 @@ func stockedNames(txn *badger.Txn) (map[pypi.Name]bool, error) {
 		}
 		return true, nil
 	})
+	if err == nil {
+		err = eachOwn(txn, func(name pypi.Name) bool { names[name] = true; return true })
+	}
 	if err != nil {
 		return nil, err
 	}

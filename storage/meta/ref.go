@@ -78,21 +78,8 @@ func (d *DB) AddRef(r Ref, present func() error) (named bool, err error) {
 		if err := present(); err != nil {
 			return err
 		}
-		if err := b.set(refKey(r.Name, r.Digest), packRef(r)); err != nil {
+		if err := b.add(r); err != nil {
 			return err
-		}
-		if err := b.set(blobKey(r.Digest, r.Name), nil); err != nil {
-			return err
-		}
-		b.added = append(b.added, addition{r.Digest, blobKey(r.Digest, r.Name)})
-		doomed, err := d.has(b.txn, doomedKey(r.Digest))
-		if err != nil {
-			return err
-		}
-		if doomed {
-			if err := b.delete(doomedKey(r.Digest)); err != nil {
-				return err
-			}
 		}
 		return b.touch(r.Name, p.LastSerial)
 	})

@@ -238,7 +238,12 @@ func TestReadmeCommands(t *testing.T) {
 					t.Errorf("%q, the program would print %q", command, want)
 				}
 			case words[0] == "uv":
-				if command != "uv pip install --default-index http://192.168.1.5:8080/simple/ requests" {
+				if command != "uv pip install --default-index http://192.168.1.5:8080/simple/ requests" &&
+					command != "uv publish --publish-url http://192.168.1.5:8080/legacy/ --token TOKEN dist/*" {
+					t.Errorf("%q", command)
+				}
+			case words[0] == "twine": // TestTwine in firmware/e2e calls it so
+				if command != "twine upload --repository-url http://192.168.1.5:8080/legacy/ -u __token__ -p TOKEN dist/*" {
 					t.Errorf("%q", command)
 				}
 			default:
