@@ -1,7 +1,6 @@
 package meta
 
 import (
-	"errors"
 	"sync"
 	"testing"
 
@@ -11,6 +10,7 @@ import (
 // TestCheckWhileMerging merges the tables while they are checked. Badger empties a
 // table that it has merged, and then removes it: that is no damage.
 func TestCheckWhileMerging(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	p := population.New(7, 20_000)
 	const tables = 7 // one less than are merged
@@ -36,14 +36,11 @@ func TestCheckWhileMerging(t *testing.T) {
 		return n
 	}
 	merge := sync.OnceValue(func() error {
-		for i := 0; i < p.Len() && there() > 0; i += 100 {
-			var group []Update
-			for j := i; j < i+100; j++ {
-				group = append(group, Update{Project: p.Project(j, 0)})
+		for range 100 {
+			if there() == 0 {
+				break
 			}
-			if _, errs := d.PutProjects(group); errs != nil {
-				return errors.Join(errs...)
-			}
+			bulk(t, d, 1<<20)
 		}
 		return nil
 	})

@@ -14,12 +14,14 @@ import (
 // TestBlocks flips a bit in each of many places of a store's tables: small ones
 // are read to their end at open, large ones by CheckTables and where it is asked for.
 func TestBlocks(t *testing.T) {
-	for _, projects := range []int{20, 800} {
+	t.Parallel()
+	for _, more := range []int{0, 5 << 20} {
 		dir := t.TempDir()
 		d := open(t, dir)
-		for i := range projects {
+		for i := range 20 {
 			put(t, d, page(t, pypi.Name(fmt.Sprintf("p%d", i)), 120))
 		}
+		bulk(t, d, more)
 		if err := d.CheckTables(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
@@ -37,8 +39,8 @@ func TestBlocks(t *testing.T) {
 			size += info.Size()
 		}
 		large := size > atOnce
-		if large != (projects > 100) {
-			t.Fatalf("%d projects take %d bytes", projects, size)
+		if large != (more > 0) {
+			t.Fatalf("with %d bytes more they take %d", more, size)
 		}
 		whole, err := os.ReadFile(tables[0])
 		if err != nil {
@@ -51,7 +53,7 @@ func TestBlocks(t *testing.T) {
 				t.Fatal(err)
 			}
 			if _, err := Open(dir, Options{Thorough: true}); !errors.Is(err, ErrDamaged) {
-				t.Errorf("%d projects, bit %d: a thorough open gives %v", projects, i, err)
+				t.Errorf("%d bytes, bit %d: a thorough open gives %v", size, i, err)
 			}
 			d, err := Open(dir, Options{})
 			if !large {

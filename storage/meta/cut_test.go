@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
 	"strings"
 	"sync/atomic"
@@ -71,6 +72,7 @@ func giant(t *testing.T, variant string, n int) *pypi.Project {
 // page is the old one or the new one, its name is listed with it, no chunk is
 // left over, and no reference is to a digest that the page does not name.
 func TestCutBetweenTransactions(t *testing.T) {
+	t.Parallel()
 	const files, refs = 22_000, 6000
 	first, second := giant(t, "a", files), giant(t, "bb", files)
 	for _, c := range []struct {
@@ -83,11 +85,22 @@ func TestCutBetweenTransactions(t *testing.T) {
 		{"deleted", first, func(d *DB) error { _, err := d.DeleteProject("giant"); return err }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			pristine := t.TempDir() // as it is before the change
+			d := open(t, pristine)
+			if c.before != nil {
+				put(t, d, c.before)
+				addRefs(t, d, c.before, refs)
+			}
+			closeDB(t, d)
 			splits := 0
 			for n := 1; ; n++ {
 				var left atomic.Int64
 				left.Store(1 << 40)
 				dir := t.TempDir()
+				if err := os.CopyFS(dir, os.DirFS(pristine)); err != nil {
+					t.Fatal(err)
+				}
 				d, err := Open(dir, Options{Free: func(string) (int64, error) {
 					if left.Add(-1) < 0 {
 						return 0, errCut
@@ -96,10 +109,6 @@ func TestCutBetweenTransactions(t *testing.T) {
 				}})
 				if err != nil {
 					t.Fatal(err)
-				}
-				if c.before != nil {
-					put(t, d, c.before)
-					addRefs(t, d, c.before, refs)
 				}
 				left.Store(int64(n))
 				err = c.change(d)
@@ -190,6 +199,7 @@ func sound(t *testing.T, dir string, pages ...*pypi.Project) {
 // TestHalfDoneInOneRun goes on after a change that failed between two
 // transactions, without opening anew.
 func TestHalfDoneInOneRun(t *testing.T) {
+	t.Parallel()
 	free := func() (int64, error) { return 1 << 40, nil }
 	d, err := Open(t.TempDir(), Options{Free: func(string) (int64, error) { return free() }})
 	if err != nil {
@@ -203,7 +213,7 @@ func TestHalfDoneInOneRun(t *testing.T) {
 		}
 		return 1 << 40, nil
 	}
-	p := giant(t, "a", 30_000)
+	p := giant(t, "a", 22_000)
 	if _, err := d.PutProject(p); !errors.Is(err, errCut) {
 		t.Fatalf("the change gives %v", err)
 	}
@@ -267,6 +277,7 @@ func TestNameIsListedAgain(t *testing.T) {
 // TestVersionIsNotGivenTwice deletes what has the highest version, lets Badger
 // forget the deletion, and writes again.
 func TestVersionIsNotGivenTwice(t *testing.T) {
+	t.Parallel()
 	for what, remove := range map[string]func(*DB) error{
 		"project": func(d *DB) error { _, err := d.DeleteProject("x"); return err },
 		"state":   func(d *DB) error { return d.SetState("x", nil) },

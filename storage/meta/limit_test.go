@@ -2,6 +2,7 @@ package meta
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"testing"
 
@@ -12,13 +13,16 @@ import (
 // with a sentence, reading and deleting go on, and a store that is far beyond it
 // is not opened.
 func TestLimit(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	p := population.New(5, 5000)
-	const limit = 8 << 20
+	const limit = 4 << 20
 	d, err := Open(dir, Options{Limit: limit})
 	if err != nil {
 		t.Fatal(err)
 	}
+	put(t, d, p.Project(0, 0))
+	bulk(t, d, limit)
 	var refused *LimitError
 	for i := 0; refused == nil; i += 50 {
 		if i >= p.Len() {
@@ -55,12 +59,12 @@ func TestLimit(t *testing.T) {
 }
 
 // TestIngestReopen stores a population in groups, opens it again, and compares
-// every record. It runs on every processor for which programs are built: an
-// unmended ristretto loses records here.
+// every record. It runs on every processor for which programs are built.
 func TestIngestReopen(t *testing.T) {
-	projects := 6000
-	if testing.Short() {
-		projects = 2000
+	t.Parallel()
+	projects := 500
+	if os.Getenv("CHEESEBOARD_TEST_LONG") != "" {
+		projects = 20_000
 	}
 	dir := t.TempDir()
 	d := open(t, dir)
