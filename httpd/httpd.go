@@ -6,7 +6,7 @@
 // The parts stand in folders of their own: simple (PEP 503, 691), files
 // (distributions and PEP 658 metadata), feed (what changed, for other mirrors),
 // legacy (PyPI's older JSON API, for them too),
-// webui (the page), reply (short answers).
+// metrics (numbers for Prometheus), webui (the page), reply (short answers).
 package httpd
 
 import (
@@ -23,6 +23,7 @@ import (
 	"cheeseboard/httpd/feed"
 	"cheeseboard/httpd/files"
 	"cheeseboard/httpd/legacy"
+	"cheeseboard/httpd/metrics"
 	"cheeseboard/httpd/reply"
 	"cheeseboard/httpd/simple"
 	"cheeseboard/httpd/upload"
@@ -49,6 +50,11 @@ type Deps struct {
 	// always healthy. It is called for each request to /healthz and must be
 	// quick and safe for concurrent use.
 	Health func() (status int, value any)
+	// Metrics gathers numbers about the box for /metrics; nil offers none. Those of
+	// the answers are added.
+	Metrics func() ([]metrics.Family, error)
+	// Responses counts the answers; nil: the handler counts its own.
+	Responses *metrics.Responses
 	// Name is what the box is called on the page; "" means cheeseboard.
 	Name string
 	// Log gets requests at debug and failures at error; nil discards.
@@ -67,11 +73,12 @@ type Deps struct {
 // Handler serves the whole front.
 type Handler struct {
 	// Simple is the part that can render pages before they are asked for.
-	Simple   *simple.Handler
-	mux      *http.ServeMux
-	health   func() (int, any)
-	log      *slog.Logger
-	patience time.Duration
+	Simple    *simple.Handler
+	responses *metrics.Responses
+	mux       *http.ServeMux
+	health    func() (int, any)
+	log       *slog.Logger
+	patience  time.Duration
 }
 
 // New makes the handler. It is safe for concurrent use.
@@ -108,6 +115,15 @@ func New(d Deps) *Handler {
 	}
 	if d.Search != nil {
 		h.mux.Handle(webui.SearchPath, webui.NewSearch(d.Name, d.Search, d.Log))
+	}
+	if h.responses = d.Responses; h.responses == nil {
+		h.responses = new(metrics.Responses)
+	}
+	if d.Metrics != nil {
+		h.mux.Handle(metrics.Path, metrics.New(func() ([]metrics.Family, error) {
+			families, err := d.Metrics()
+			return append(families, h.responses.Families()...), err
+		}, d.Log))
 	}
 	h.mux.HandleFunc("/healthz", h.serveHealth)
 	h.mux.Handle("/{$}", webui.New(d.Name))
@@ -167,6 +183,7 @@ func (h *Handler) finish(w *rolling, r *http.Request, start time.Time) {
 		h.logPanic(r, fault)
 		reply.Text(w, r, http.StatusInternalServerError, "Something went wrong inside. The log of the box says what.")
 	}
+	h.responses.Count(w.status, w.sent)
 	if h.log.Enabled(r.Context(), slog.LevelDebug) {
 		h.log.Debug("request", "method", r.Method, "path", r.URL.Path, "status", w.status, "bytes", w.sent,
 			"aborted", aborted, "took", time.Since(start), "client", r.RemoteAddr, "agent", agent(r))

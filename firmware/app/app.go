@@ -19,6 +19,7 @@ import (
 	"cheeseboard/firmware/config"
 	"cheeseboard/firmware/health"
 	"cheeseboard/httpd"
+	"cheeseboard/httpd/metrics"
 	"cheeseboard/httpd/throttle"
 	"cheeseboard/httpd/upload"
 	"cheeseboard/storage"
@@ -54,6 +55,11 @@ type App struct {
 	// guesses counts wrong tokens and passphrases.
 	guesses *throttle.Throttle
 
+	opened    time.Time
+	responses metrics.Responses // of all fronts
+	through   passLog
+	census    census
+
 	commands *http.Server   // answers on the control sockets
 	sockets  sync.WaitGroup // those that were added while it serves
 }
@@ -65,6 +71,7 @@ type rooms struct {
 
 	config config.Config
 	front  *httpd.Handler
+	tally  *lineTally
 	wings  []*wing // indexes beside the default one
 	// entrance is the front, with the wings before it where there are any.
 	entrance http.Handler
@@ -95,7 +102,7 @@ func open(c config.Config, log *slog.Logger, options storage.Options) (*App, err
 	if c.Data != configured {
 		log.Warn("the data folder was moved; set data to the new one", "data", configured, "moved to", c.Data)
 	}
-	a := &App{Health: &health.Board{}, log: log, jobs: make(chan job), errand: newErrand(), guesses: throttle.New(throttle.Options{})}
+	a := &App{Health: &health.Board{}, opened: time.Now(), log: log, jobs: make(chan job), errand: newErrand(), guesses: throttle.New(throttle.Options{})}
 	if err := a.furnish(c, options); err != nil {
 		return nil, err
 	}
@@ -151,7 +158,8 @@ func (a *App) build(c config.Config, store *storage.Store, own ours, options syn
 	if r.Engine, err = newEngine(c, store, line, c.Upstream.URL, whole, options); err != nil {
 		return err
 	}
-	r.Engine.Line.Recorder = r.record
+	r.tally = &lineTally{next: r.record}
+	r.Engine.Line.Recorder = r.tally
 	changes := &journal{store: store, space: whole}
 	r.names = store.Search(r.Engine.Heard)
 	r.front = httpd.New(httpd.Deps{
@@ -160,7 +168,7 @@ func (a *App) build(c config.Config, store *storage.Store, own ours, options syn
 		Upload: upload.New(upload.Deps{
 			Keys: r.keys, Shelf: uploads{own, time.Now}, MaxSize: int64(c.Private.MaxFileSize), Throttle: a.guesses, Log: a.log,
 		}),
-		Health: a.healthz, Name: c.Serve.Name, Log: a.log, Scratch: store.Scratch,
+		Health: a.healthz, Metrics: a.metrics, Responses: &a.responses, Name: c.Serve.Name, Log: a.log, Scratch: store.Scratch,
 	})
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	if err := a.addWings(&r, options); err != nil {

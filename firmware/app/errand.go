@@ -36,6 +36,7 @@ func (e *errand) poke() {
 // passed hears of the end of each pass. What failed while the line is up is a
 // project's own trouble; while it is down, nothing was learnt.
 func (a *App) passed(sum syncer.Summary, err error) {
+	a.through.note("", sum, err)
 	if err == nil && (sum.Failed == 0 || a.Engine.Line.Up()) {
 		a.errand.passed.Store(true)
 		a.errand.poke()

@@ -26,6 +26,7 @@ type wing struct {
 	config config.Index
 	Engine *syncer.Engine
 	front  *httpd.Handler
+	tally  *lineTally
 }
 
 // wingPages is the memory for rendered pages of a wing, in bytes.
@@ -66,7 +67,7 @@ func newEngine(c config.Config, store *storage.Store, line *budget.Budget, addre
 			return nil, err
 		}
 	} else {
-		options.Mirrors, options.Roll, options.Bulk, options.Passed = nil, nil, nil, nil
+		options.Mirrors, options.Roll, options.Bulk = nil, nil, nil
 	}
 	return syncer.New(index, client, spaceCatalogue{storeCatalogue{store}, s}, spaceShelf{storeShelf{store}, s}, spaceNotes{storeNotes{store}, s}, options), nil
 }
@@ -90,14 +91,17 @@ func (a *App) addWings(r *rooms, options syncer.Options) error {
 	for _, x := range r.config.Index {
 		s := spaceOf(r.config, x.Name)
 		options.Foreign = r.adopt(x.Name)
+		options.Passed = func(sum syncer.Summary, err error) { a.through.note(x.Name, sum, err) }
 		engine, err := newEngine(r.config, r.Store, r.line, x.URL, s, options)
 		if err != nil {
 			return err
 		}
-		w := &wing{config: x, Engine: engine, front: httpd.New(httpd.Deps{
+		tally := new(lineTally)
+		engine.Line.Recorder = tally
+		w := &wing{config: x, Engine: engine, tally: tally, front: httpd.New(httpd.Deps{
 			Index:  frontIndex{engine, r.Store, &journal{store: r.Store, space: s}, s},
 			Source: frontFiles{engine, r.Store, &a.visits, s},
-			Name:   r.config.Serve.Name, Log: a.log, Scratch: r.Store.Scratch, PageCacheBytes: wingPages,
+			Name:   r.config.Serve.Name, Log: a.log, Scratch: r.Store.Scratch, PageCacheBytes: wingPages, Responses: &a.responses,
 		})}
 		r.wings = append(r.wings, w)
 		others = append(others, indexes.Index{Name: x.Name, Front: w.front})

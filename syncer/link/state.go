@@ -32,6 +32,15 @@ var stateNames = [stateCount]string{
 	NoNames: "no-names", Portal: "portal", NoRoute: "no-route", NoCarrier: "no-carrier",
 }
 
+// States lists them all.
+func States() []State {
+	out := make([]State, stateCount)
+	for i := range out {
+		out[i] = State(i)
+	}
+	return out
+}
+
 // String is the state's name in records and in JSON.
 func (s State) String() string {
 	if s < stateCount {
