@@ -20,6 +20,7 @@ import (
 	"strings"
 	"time"
 
+	"cheeseboard/httpd/authority"
 	"cheeseboard/httpd/feed"
 	"cheeseboard/httpd/files"
 	"cheeseboard/httpd/legacy"
@@ -46,6 +47,9 @@ type Deps struct {
 	Legacy legacy.Index
 	// Upload takes private packages at upload.Path; nil: nothing can be uploaded.
 	Upload http.Handler
+	// Root gives the root certificate of the box's own authority, as PEM, or nil
+	// where there is none; a nil Root: there never is.
+	Root func() []byte
 	// Health gives an HTTP status and a value that encodes to JSON; nil is
 	// always healthy. It is called for each request to /healthz and must be
 	// quick and safe for concurrent use.
@@ -108,6 +112,9 @@ func New(d Deps) *Handler {
 	}
 	if d.Legacy != nil {
 		h.mux.Handle(legacy.Path, legacy.New(d.Legacy, d.Log))
+	}
+	if d.Root != nil {
+		h.mux.Handle(authority.Path, authority.New(d.Root))
 	}
 	if d.Upload != nil {
 		h.mux.Handle(upload.Path, d.Upload)

@@ -374,6 +374,9 @@ func (s *Store) Waiting() ([]Waiting, error) { return s.blobs.Waiting() }
 // hold: 0 for no limit.
 func (s *Store) Tables() (bytes, limit int64) { return s.meta.Tables() }
 
+// Full makes an error that says that the disk is full an ErrFull, whoever met it.
+func Full(err error) error { return full(err) }
+
 // full makes a disk without space an ErrFull, whoever met it.
 func full(err error) error {
 	if err == nil || errors.Is(err, ErrFull) || !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {

@@ -52,6 +52,7 @@ type App struct {
 	jobs   chan job // what is to be done while nothing is open; see house.go
 	visits visits
 	errand *errand
+	secure secure
 	// guesses counts wrong tokens and passphrases.
 	guesses *throttle.Throttle
 
@@ -168,7 +169,7 @@ func (a *App) build(c config.Config, store *storage.Store, own ours, options syn
 		Upload: upload.New(upload.Deps{
 			Keys: r.keys, Shelf: uploads{own, time.Now}, MaxSize: int64(c.Private.MaxFileSize), Throttle: a.guesses, Log: a.log,
 		}),
-		Health: a.healthz, Metrics: a.metrics, Responses: &a.responses, Name: c.Serve.Name, Log: a.log, Scratch: store.Scratch,
+		Root: a.secure.root, Health: a.healthz, Metrics: a.metrics, Responses: &a.responses, Name: c.Serve.Name, Log: a.log, Scratch: store.Scratch,
 	})
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	if err := a.addWings(&r, options); err != nil {

@@ -26,7 +26,11 @@ const grace = 3 * time.Second
 func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 	listener, err := net.Listen("tcp", a.config.Serve.Listen)
 	if err != nil {
-		return explainListen(a.config.Serve.Listen, err)
+		return explainListen("--listen", a.config.Serve.Listen, err)
+	}
+	secure, tlsFront, err := a.listenSecure()
+	if err != nil {
+		return errors.Join(err, listener.Close())
 	}
 	socket, release, err := listenControl(a.Store.Dir())
 	if errors.Is(err, syscall.ENOSPC) {
@@ -34,6 +38,9 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 		socket, release, err = nil, func() {}, nil
 	}
 	if err != nil {
+		if secure != nil {
+			err = errors.Join(err, secure.Close())
+		}
 		return errors.Join(err, listener.Close())
 	}
 	defer release()
@@ -43,13 +50,21 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var running sync.WaitGroup
-	var frontErr, runErr error
+	var frontErr, secureErr, runErr error
 	running.Go(func() {
 		defer cancel() // without its front a box is of no use
 		if err := front.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			frontErr = fmt.Errorf("serve: %w", err)
 		}
 	})
+	if secure != nil {
+		running.Go(func() {
+			defer cancel()
+			if err := tlsFront.ServeTLS(secure, "", ""); !errors.Is(err, http.ErrServerClosed) {
+				secureErr = fmt.Errorf("serve https: %w", err)
+			}
+		})
+	}
 	if socket != nil {
 		running.Go(func() { serveControl(a.commands, socket, a.log) })
 	}
@@ -64,25 +79,36 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 	a.log.Info("stopping")
 	stopCtx, stopped := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer stopped()
-	err = front.Shutdown(stopCtx)
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = front.Close() // clients that are not through by now will resume
-	}
+	err = errors.Join(shut(stopCtx, front), shut(stopCtx, tlsFront))
 	err = errors.Join(err, a.commands.Close())
 	running.Wait()
 	a.sockets.Wait()
 	a.gate.end()
-	return errors.Join(err, frontErr, runErr)
+	return errors.Join(err, frontErr, secureErr, runErr)
 }
 
-func explainListen(address string, err error) error {
+// shut ends a server; nil is none.
+func shut(ctx context.Context, server *http.Server) error {
+	if server == nil {
+		return nil
+	}
+	err := server.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = server.Close() // clients that are not through by now will resume
+	}
+	return err
+}
+
+// explainListen says what can be done about a listener; setting is what chooses
+// another address.
+func explainListen(setting, address string, err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("listen on %s: the port is in use; stop the other program, or choose another with --listen", address)
+		return fmt.Errorf("listen on %s: the port is in use; stop the other program, or choose another with %s", address, setting)
 	case errors.Is(err, os.ErrPermission):
-		return fmt.Errorf("listen on %s: this user may not open that port; choose one above 1023 with --listen", address)
+		return fmt.Errorf("listen on %s: this user may not open that port; choose one above 1023 with %s", address, setting)
 	}
-	return fmt.Errorf("listen on %s: %w; choose another address with --listen", address, err)
+	return fmt.Errorf("listen on %s: %w; choose another address with %s", address, err, setting)
 }
 
 // IndexURLs lists the addresses of the index for an address that Serve listens

@@ -28,7 +28,8 @@ type Status struct {
 	Cache    storage.CachedTotals `json:"cache"`
 	Partials []Partial            `json:"partials"` // downloads that will go on
 	Sync     syncer.Status        `json:"sync"`
-	Indexes  []IndexStatus        `json:"indexes,omitempty"` // beside the default one
+	Indexes  []IndexStatus        `json:"indexes,omitempty"`     // beside the default one
+	Root     string               `json:"root_sha256,omitempty"` // fingerprint of the root certificate; "" for none
 	Scrub    Scrub                `json:"scrub"`
 	Record   []link.Event         `json:"record"` // what became of the line lately, the newest last
 }
@@ -74,6 +75,7 @@ func (a *App) Status() (Status, error) {
 	if s.Cache, err = a.Store.Cached(); err != nil {
 		return s, err
 	}
+	s.Root = a.rootFingerprint()
 	waiting, err := a.Store.Waiting()
 	if err != nil {
 		return s, err

@@ -53,6 +53,13 @@ func checkListen(s string) string {
 	return ""
 }
 
+func checkListenOrNone(s string) string {
+	if s == "" {
+		return ""
+	}
+	return checkListen(s)
+}
+
 func checkHostName(s string) string {
 	if s != "" && !isHost(s) {
 		return `a host name or an address, without a scheme or a port, such as "cheeseboard.local"`

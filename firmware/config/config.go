@@ -19,6 +19,7 @@ type Config struct {
 	Line     Line
 	Pull     Pull
 	Sync     Sync
+	TLS      TLS
 	Policy   Policy
 	Private  Private
 	Storage  Storage
@@ -75,6 +76,13 @@ type Sync struct {
 	RemovalGuard float64  // 0 to 1: the fraction of what is held
 	Names        bool     // fetch the names of all projects of the upstream
 	Pages        bool     // fetch their pages too
+}
+
+// TLS is the [tls] table: https, beside http.
+type TLS struct {
+	Address     string // "host:port", the host may be empty; "" for no https
+	Certificate string // PEM file; "" for an authority of the box's own
+	Key         string // PEM file
 }
 
 // Private is the [private] table: packages that are uploaded here.

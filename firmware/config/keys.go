@@ -30,6 +30,7 @@ func tables() []table {
 		{"line", "What the way to upstream may be used for. What somebody waits for goes first, and at any time."},
 		{"pull", "What happens when something is asked for that is not here."},
 		{"policy", "What is neither given out nor fetched, whatever upstream has. Pages say what is left out, and why."},
+		{"tls", "Encryption on the LAN: https, beside http."},
 		{"private", "Packages of your own, which are uploaded here."},
 		{"sync", "What this box holds before anyone asks for it."},
 		{"storage", "How the disk is used."},
@@ -58,7 +59,7 @@ func keysOf(c *Config) []key {
 			{indexPath,
 				"Other indexes than that of [upstream], each as a table [[index]]: a name, under which it stands at /NAME/simple/, its url, and the projects that come from there and from nowhere else (* stands for anything). What no index claims comes from [upstream].",
 				`[{name="corp", url="http://pkg.example/", projects=["corp-*"]}]`, indexes{&c.Index}}},
-		serveKeys(&c.Serve), upstreamKeys(&c.Upstream), lineKeys(&c.Line), pullKeys(&c.Pull), policyKeys(&c.Policy), privateKeys(&c.Private),
+		serveKeys(&c.Serve), upstreamKeys(&c.Upstream), lineKeys(&c.Line), pullKeys(&c.Pull), policyKeys(&c.Policy), tlsKeys(&c.TLS), privateKeys(&c.Private),
 		selectionKeys(&c.Sync), syncKeys(&c.Sync), storageKeys(&c.Storage), logKeys(&c.Log),
 	)
 }
@@ -178,6 +179,20 @@ func syncKeys(c *Sync) []key {
 		{"sync.pages",
 			"Whether the pages of all projects of upstream are kept, without their files: of PyPI some 1.3 GB, which take days to fetch and a 64-bit program to hold. Needs sync.names.",
 			"true", boolean(&c.Pages)},
+	}
+}
+
+func tlsKeys(c *TLS) []key {
+	return []key{
+		{"tls.address",
+			"Address and port for https, beside http. Empty: there is none.",
+			`":8443"`, text(&c.Address, checkListenOrNone)},
+		{"tls.certificate",
+			"PEM file with the certificate, and those between it and its root behind it; it is read again when it changes. Empty: the box makes an authority of its own, whose root certificate stands at /ca.crt for those who trust it.",
+			`"/etc/ssl/box.pem"`, text(&c.Certificate, anyText)},
+		{"tls.key",
+			"PEM file with the private key of tls.certificate.",
+			`"/etc/ssl/private/box.key"`, text(&c.Key, anyText)},
 	}
 }
 

@@ -41,7 +41,8 @@ var mayImport = map[string][]string{
 	"firmware/config":          {vocabulary, "syncer/budget", "syncer/policy"}, // which read the times of the week, and what is blocked
 	"firmware/health":          {},
 	"firmware/keyring":         {vocabulary},
-	"firmware/app":             {"httpd/...", "syncer/...", "storage/...", "board/...", "firmware/config", "firmware/health", "firmware/keyring"},
+	"firmware/certs":           {},
+	"firmware/app":             {"httpd/...", "syncer/...", "storage/...", "board/...", "firmware/config", "firmware/health", "firmware/keyring", "firmware/certs"},
 	"firmware/cmd":             {"firmware/app"},
 	"firmware/cmd/cheeseboard": {"firmware/app", "firmware/demo"},
 	"firmware/cmd/lyingindex":  {"syncer/upstreamtest"},

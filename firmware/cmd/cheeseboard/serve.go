@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -30,8 +31,25 @@ func serve(c *cobra.Command, f *flags) error {
 	}
 	err = box.Serve(c.Context(), func(address net.Addr) {
 		welcome(c.OutOrStdout(), settings, address)
+		welcomeSecure(c.OutOrStdout(), settings, box)
 	})
 	return errors.Join(err, box.Close())
+}
+
+// welcomeSecure says where https is served, and how its root is checked.
+func welcomeSecure(w io.Writer, settings app.Config, box *app.App) {
+	address, fingerprint := box.Secure()
+	if address == nil {
+		return
+	}
+	text := ""
+	for _, u := range app.IndexURLs(address, settings.Serve.Name) {
+		text += "  https: " + "https" + strings.TrimPrefix(u, "http") + "\n"
+	}
+	if fingerprint != "" {
+		text += "  root certificate: /ca.crt, SHA-256 " + fingerprint + "\n"
+	}
+	_, _ = io.WriteString(w, text) // as below
 }
 
 // welcome says where the index is and what to try.

@@ -115,6 +115,9 @@ func statusText(s app.Status, now time.Time) string {
 		}
 		line("cached", "%d of them and of their metadata, %s; %s", c.Files, bytesText(c.Bytes), within)
 	}
+	if s.Root != "" {
+		line("https", "root certificate at /ca.crt, SHA-256 %s", s.Root)
+	}
 	line("checked", "%s", scrubText(s.Scrub, ago))
 	if n := len(s.Partials); n > 0 {
 		var have int64
