@@ -23,6 +23,7 @@ import (
 	"cheeseboard/httpd/authority"
 	"cheeseboard/httpd/feed"
 	"cheeseboard/httpd/files"
+	"cheeseboard/httpd/integrity"
 	"cheeseboard/httpd/legacy"
 	"cheeseboard/httpd/metrics"
 	"cheeseboard/httpd/reply"
@@ -54,6 +55,8 @@ type Deps struct {
 	// always healthy. It is called for each request to /healthz and must be
 	// quick and safe for concurrent use.
 	Health func() (status int, value any)
+	// Provenance has the attestations of files (/integrity/); nil offers none.
+	Provenance integrity.Source
 	// Metrics gathers numbers about the box for /metrics; nil offers none. Those of
 	// the answers are added.
 	Metrics func() ([]metrics.Family, error)
@@ -122,6 +125,9 @@ func New(d Deps) *Handler {
 	}
 	if d.Search != nil {
 		h.mux.Handle(webui.SearchPath, webui.NewSearch(d.Name, d.Search, d.Log))
+	}
+	if d.Provenance != nil {
+		h.mux.Handle(integrity.Path, integrity.New(d.Provenance, d.Log))
 	}
 	if h.responses = d.Responses; h.responses == nil {
 		h.responses = new(metrics.Responses)

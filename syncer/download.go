@@ -83,6 +83,9 @@ func (e *Engine) download(item Item, address string, class budget.Class, besides
 		delete(e.downloads, item.Digest)
 		e.mu.Unlock()
 		d.end(err)
+		if err == nil {
+			e.attest(e.ctx, item, class)
+		}
 	})
 	if !started {
 		d.end(&wire.Problem{Cause: wire.Canceled, Err: errClosed})

@@ -150,6 +150,7 @@ func (p *pass) choose(page *pypi.Project, chosen plan.Plan, pin, wished bool) er
 		told := p.metadata(item, c, held, n, pin, pinned)
 		settled = settled && held[item.Digest].Digest == item.Digest
 		if here, ok := held[item.Digest]; ok {
+			p.unattest(item, &c.File)
 			if pin && !here.Pinned {
 				errs = append(errs, p.shelf.Pin(page.Name, item.Digest, true))
 			}
@@ -323,6 +324,7 @@ func (p *pass) file(job fileJob) {
 	}
 	p.count(job.item)
 	p.mu.Lock()
+	p.awaitAttestation(job.item)
 	a := p.arrival(job.item.Digest)
 	a.landed = true
 	untold := a.untold

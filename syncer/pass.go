@@ -111,22 +111,23 @@ type pass struct {
 
 	later map[pypi.Name]bool // pages that nobody vouches for, and that have their turn in another pass
 
-	mu       sync.Mutex
-	turn     *sync.Cond
-	wants    map[pypi.Name]*want
-	projects []pypi.Name
-	metas    []metaJob
-	files    fileQueue // those that pass quickly
-	large    fileQueue // the others
-	arrivals map[pypi.Digest]*arrival
-	turns    turns
-	rate     float64 // bytes per second that came in lately; 0: not measured yet
-	fatal    error
-	deferred map[pypi.Name]int
-	foreign  map[string]pypi.Requirement // what is needed of other indexes
-	summary  Summary
-	progress Progress
-	current  map[string]int64 // label → bytes, while it is worked at
+	mu         sync.Mutex
+	turn       *sync.Cond
+	wants      map[pypi.Name]*want
+	projects   []pypi.Name
+	metas      []metaJob
+	files      fileQueue // those that pass quickly
+	large      fileQueue // the others
+	arrivals   map[pypi.Digest]*arrival
+	turns      turns
+	rate       float64 // bytes per second that came in lately; 0: not measured yet
+	fatal      error
+	deferred   map[pypi.Name]int
+	unattested []Item                      // files that were here, without their attestations
+	foreign    map[string]pypi.Requirement // what is needed of other indexes
+	summary    Summary
+	progress   Progress
+	current    map[string]int64 // label → bytes, while it is worked at
 
 	announced bool                  // what it will cost was told
 	before    int64                 // bytes received when it began
@@ -200,6 +201,7 @@ func (p *pass) run() (Summary, error) {
 	case err == nil:
 		err = errors.Join(p.removals(), p.settlePins(), p.granted())
 		p.handOver()
+		p.attestations()
 		p.roll()
 		p.allPages(told)
 	}

@@ -27,6 +27,8 @@ import (
 	"cheeseboard/syncer/policy"
 	"cheeseboard/syncer/upstream"
 	"cheeseboard/syncer/wire"
+
+	"golang.org/x/sync/singleflight"
 )
 
 // pullConnections are downloads for clients at once, beside those of a pass.
@@ -161,6 +163,7 @@ type Options struct {
 	Mirrors      *mirror.Set              // who else has the bytes; nil: nobody
 	Owns         Owner                    // which projects may come from this upstream; nil: all
 	Foreign      func([]pypi.Requirement) // takes what the files of a pass need of other indexes; nil: nobody does
+	Attestations Attestations             // keeps those of files; nil: they are not fetched
 	Rules        *policy.Rules            // what is not given out, nor fetched; nil: everything is
 	MaxPause     time.Duration            // longest pause within one download; 0: see fetch
 	FirstRetry   time.Duration            // before a failed project or file is tried again; 0: 1 min
@@ -207,6 +210,8 @@ type Engine struct {
 
 	contact time.Time // when the upstream last gave a sign of life
 	pulsing *refresh  // a probe for one, under way
+
+	attesting singleflight.Group // requests for attestations, by digest
 
 	adopted   map[string][]pypi.Requirement // what the files of other indexes need, by index
 	adoptions int                           // how often that changed

@@ -60,6 +60,7 @@ type App struct {
 	responses metrics.Responses // of all fronts
 	through   passLog
 	census    census
+	swept     time.Time // when attestations were last swept; of run
 
 	commands *http.Server   // answers on the control sockets
 	sockets  sync.WaitGroup // those that were added while it serves
@@ -143,7 +144,7 @@ func (a *App) build(c config.Config, store *storage.Store, own ours, options syn
 	if err != nil {
 		return err
 	}
-	options.Budget = line
+	options.Budget, options.Attestations = line, storeAttestations{store}
 	if c.Sync.Names {
 		options.Roll = storeRoll{store}
 		if c.Sync.Pages {
@@ -169,7 +170,7 @@ func (a *App) build(c config.Config, store *storage.Store, own ours, options syn
 		Upload: upload.New(upload.Deps{
 			Keys: r.keys, Shelf: uploads{own, time.Now}, MaxSize: int64(c.Private.MaxFileSize), Throttle: a.guesses, Log: a.log,
 		}),
-		Root: a.secure.root, Health: a.healthz, Metrics: a.metrics, Responses: &a.responses, Name: c.Serve.Name, Log: a.log, Scratch: store.Scratch,
+		Root: a.secure.root, Health: a.healthz, Metrics: a.metrics, Provenance: frontProvenance{r.Engine, whole}, Responses: &a.responses, Name: c.Serve.Name, Log: a.log, Scratch: store.Scratch,
 	})
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	if err := a.addWings(&r, options); err != nil {

@@ -71,7 +71,7 @@ func (a *App) recover(ctx context.Context) error {
 	passed := a.errand.passed.Swap(false) || nothing
 	errs = append(errs, a.claim(ctx, passed))
 	if passed {
-		errs = append(errs, a.keepBackup(ctx))
+		errs = append(errs, a.keepBackup(ctx), a.sweepAttestations())
 	}
 	lost, err := a.Store.Lost()
 	if err != nil || len(lost) == 0 {

@@ -103,7 +103,7 @@ func (o *office) ask(path string) (w *httptest.ResponseRecorder, at string) {
 	for range 3 {
 		w = httptest.NewRecorder()
 		r := httptest.NewRequest("GET", "http://box.example"+path, nil)
-		r.Header.Set("Accept", "application/vnd.pypi.simple.v1+json")
+		r.Header.Set("Accept", "application/vnd.pypi.simple.v1+json, application/vnd.pypi.integrity.v1+json")
 		o.Handler().ServeHTTP(w, r)
 		to := w.Header().Get("Location")
 		if to == "" {

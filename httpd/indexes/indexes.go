@@ -16,7 +16,7 @@ import (
 // Index is one index beside the default one.
 type Index struct {
 	Name  string       // the first part of its addresses
-	Front http.Handler // serves /simple/ and /files/
+	Front http.Handler // serves /simple/, /files/ and /integrity/
 }
 
 // Handler gives each request to the index that it is for.
@@ -62,7 +62,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // was a slash behind its name.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, front http.Handler, name, rest string, inside bool) {
 	switch part, _, _ := strings.Cut(rest, "/"); part {
-	case "simple", "files":
+	case "simple", "files", "integrity":
 	case "":
 		ref := "simple/"
 		if !inside {

@@ -14,6 +14,14 @@ func (d *DB) SetValue(key string, value []byte) error {
 	return d.setValue([]byte("k/"+key), value)
 }
 
+// ValueKeys calls yield with the keys of small values that begin so, in order, until it
+// returns false or an error.
+func (d *DB) ValueKeys(prefix string, yield func(key string) (bool, error)) error {
+	txn, done := d.view()
+	defer done()
+	return scan(txn, []byte("k/"+prefix), false, func(key, _ []byte) (bool, error) { return yield(string(key[2:])) })
+}
+
 func (d *DB) value(key []byte) ([]byte, error) {
 	txn, done := d.view()
 	defer done()

@@ -19,7 +19,7 @@ import "fmt"
 //	halloumi      1.0a1 1.0b2 1.0rc3, pre-releases only
 //	ricotta       1!1.0 2024.1 2024.1.post1 2024.1+cu12: epochs, posts and local versions
 //	mozzarella    1.0, archived
-//	edam          1.0, deprecated with a reason; states provenance
+//	edam          1.0, deprecated with a reason; states provenance, at an address that refuses
 //	limburger     1.0, quarantined: no files, not in the root list
 //	cheeseplate   1.0: needs cheddar[aged], parmesan, and others by markers
 func SampleIndex(seed uint64) *Index {
@@ -134,7 +134,8 @@ func (b *sample) oddities() {
 	b.wheel(Wheel{Name: "mozzarella", Version: "1.0"})
 	b.do(b.index.SetStatus("mozzarella", "archived", ""))
 	edam := b.wheel(Wheel{Name: "edam", Version: "1.0", BuildTag: "1"})
-	b.do(b.index.SetProvenance("edam", edam, "https://cheese.example/integrity/edam/1.0/"+edam+"/provenance"))
+	// Nothing is there, and that is known at once.
+	b.do(b.index.SetProvenance("edam", edam, "https://127.0.0.1:1/integrity/edam/1.0/"+edam+"/provenance"))
 	b.do(b.index.SetStatus("edam", "deprecated", "use gouda"))
 	b.wheel(Wheel{Name: "limburger", Version: "1.0"})
 	b.do(b.index.SetStatus("limburger", "quarantined", ""))
