@@ -31,31 +31,41 @@ func hereOnly(ctx context.Context) bool { return ctx.Value(hereOnlyKey{}) != nil
 
 // besides gives the digests that mirrors list for a project, as far as they say so
 // within a client's patience. While one does not answer, nobody else waits for it.
-func (e *Engine) besides(ctx context.Context, name pypi.Name) map[pypi.Digest]bool {
+func (e *Engine) besides(s stay, name pypi.Name) map[pypi.Digest]bool {
 	known, unread := e.mirrors.Listed(name)
-	if len(unread) == 0 || e.waiting.Load() {
+	if len(unread) == 0 {
 		return known
 	}
 	over := make(chan struct{})
 	e.mu.Lock()
-	started := e.start(func() {
+	started := !isOpen(e.mute) && e.start(func() {
 		defer close(over)
-		defer e.waiting.Store(false)
 		e.readMirrors(name, unread)
 	})
 	e.mu.Unlock()
 	if !started {
 		return known
 	}
-	if !waitFor(ctx, over, e.opts.Wait) {
-		select {
-		case <-over:
-		default:
-			e.waiting.Store(true)
-		}
+	if !s.until(s.sign, over) {
+		e.mu.Lock()
+		e.mute = over
+		e.mu.Unlock()
 	}
 	known, _ = e.mirrors.Listed(name)
 	return known
+}
+
+// isOpen tells whether there is a channel that was not closed yet.
+func isOpen(ch <-chan struct{}) bool {
+	if ch == nil {
+		return false
+	}
+	select {
+	case <-ch:
+		return false
+	default:
+		return true
+	}
 }
 
 // readMirrors reads the pages that mirrors have of a project.

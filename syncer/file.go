@@ -23,6 +23,10 @@ type Content struct {
 // What is not here is fetched while it is given out, once however many ask.
 // Errors: *Absent, and those of the store.
 func (e *Engine) File(ctx context.Context, name pypi.Name, digest pypi.Digest, filename string, metadata bool) (*Content, error) {
+	return e.file(e.stay(ctx), name, digest, filename, metadata)
+}
+
+func (e *Engine) file(s stay, name pypi.Name, digest pypi.Digest, filename string, metadata bool) (*Content, error) {
 	f, err := e.find(name, digest, filename)
 	if err != nil {
 		return nil, err
@@ -43,25 +47,25 @@ func (e *Engine) File(ctx context.Context, name pypi.Name, digest pypi.Digest, f
 	switch {
 	case e.opts.Private(name):
 		return nil, &Absent{Reason: fmt.Sprintf("%s is private, and this cheeseboard has lost it: it has to be uploaded again", item.label())}
-	case hereOnly(ctx):
+	case hereOnly(s.ctx):
 		return nil, &Absent{Reason: item.label() + " is not on this cheeseboard"}
 	case !e.opts.Pull:
 		return nil, &Absent{Reason: fmt.Sprintf("%s is not on this cheeseboard, and it does not fetch on demand (pull.enabled is off)", item.label())}
 	case e.Line.Up() && f.URL == "":
-		return e.addressed(ctx, name, digest, filename, metadata)
+		return e.addressed(s, name, digest, filename, metadata)
 	case e.Line.Up():
-		return e.arriving(ctx, item, address, false)
+		return e.arriving(s, item, address, false)
 	case len(e.mirrors.Candidates(name, digest)) > 0:
-		return e.arriving(ctx, item, address, true)
+		return e.arriving(s, item, address, true)
 	}
-	return nil, e.absentLine(item.label(), name)
+	return nil, e.absentLine(s, item.label(), name)
 }
 
 // addressed gives a file whose page came in bulk, without addresses: the page is
 // asked for once more.
-func (e *Engine) addressed(ctx context.Context, name pypi.Name, digest pypi.Digest, filename string, metadata bool) (*Content, error) {
+func (e *Engine) addressed(s stay, name pypi.Name, digest pypi.Digest, filename string, metadata bool) (*Content, error) {
 	r := e.refresh(name, forClient, budget.Person)
-	if !waitFor(ctx, r.done, patience) {
+	if !s.until(e.patient(s), r.alive) || !s.until(s.end, r.done) {
 		return nil, &Absent{Reason: fmt.Sprintf("the address of %s is being asked for", filename), RetryAfter: comeBack}
 	}
 	f, err := e.find(name, digest, filename)
@@ -69,9 +73,9 @@ func (e *Engine) addressed(ctx context.Context, name pypi.Name, digest pypi.Dige
 		return nil, err
 	}
 	if f.URL == "" {
-		return nil, e.absentPage(name, r.err)
+		return nil, e.absentPage(s, name, r.err)
 	}
-	return e.File(ctx, name, digest, filename, metadata)
+	return e.file(s.heard(e.opts.Wait), name, digest, filename, metadata)
 }
 
 // find looks a file up on its project's page.
@@ -107,37 +111,44 @@ func (e *Engine) stored(item Item) (*Content, error) {
 // arriving begins or joins a download for a client. What is small, or of unknown
 // length, is waited for; of the rest the client gets what there is. besides: the
 // line is down, and only mirrors are asked.
-func (e *Engine) arriving(ctx context.Context, item Item, address string, besides bool) (*Content, error) {
+func (e *Engine) arriving(s stay, item Item, address string, besides bool) (*Content, error) {
 	d := e.download(item, address, budget.Person, besides)
-	wait := e.opts.Wait
-	if e.silent.Load() && !besides {
-		wait = 0
+	sign := s.sign
+	if !besides {
+		sign = e.patient(s)
 	}
 	gate := d.started
 	if item.Size <= holdBack {
 		gate = d.done
 	}
 	// Without a sign of life a client does not wait; with one, it does.
-	if !waitFor(ctx, d.alive, wait) || !waitFor(ctx, gate, patience) {
-		return nil, &Absent{Reason: item.label() + " is on its way here", RetryAfter: comeBack}
+	underWay := &Absent{Reason: item.label() + " is on its way here", RetryAfter: comeBack}
+	if !s.until(sign, d.alive) || !s.until(s.end, gate) {
+		return nil, underWay
 	}
 	select {
 	case <-d.done:
 		if d.err != nil && !e.Line.Up() {
-			return nil, e.absentLine(item.label(), item.Name)
+			return nil, e.absentLine(s, item.label(), item.Name)
 		}
 		if d.err != nil {
 			return nil, e.absentFile(item, d.err)
 		}
 		if d.item.Name != item.Name {
-			if err := e.have(ctx, item, address, budget.Person); err != nil {
+			ctx, cancel := context.WithDeadline(s.ctx, s.end)
+			defer cancel()
+			err := e.have(ctx, item, address, budget.Person)
+			if err != nil && ctx.Err() != nil {
+				return nil, underWay
+			}
+			if err != nil {
 				return nil, e.absentFile(item, err)
 			}
 		}
 		return e.stored(item)
 	default:
 	}
-	r := e.read(ctx, d)
+	r := e.read(s.ctx, d)
 	return &Content{Reader: r, Close: r.Close, Size: item.Size, Digest: item.Digest}, nil
 }
 

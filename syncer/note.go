@@ -161,8 +161,9 @@ type notebook struct {
 	store Notes
 	index string // the address of the upstream
 
-	mu    sync.Mutex              // not held while a change is made durable
+	mu    sync.Mutex              // not held over the disk
 	known map[pypi.Name]note      // as they are stored; the zero note where there is none
+	epoch int                     // grows when something is forgotten of known
 	busy  map[pypi.Name]chan bool // those that are being changed; closed when that is done
 }
 
@@ -190,19 +191,6 @@ func (b *notebook) claim(name pypi.Name) (release func()) {
 	}
 }
 
-// read gives a note as it is stored. b.mu is held.
-func (b *notebook) read(name pypi.Name) (note, error) {
-	n, ok := b.known[name]
-	if ok {
-		return n, nil
-	}
-	n, err := b.load(name)
-	if err == nil {
-		b.keep(name, n)
-	}
-	return n, err
-}
-
 func (b *notebook) load(name pypi.Name) (n note, err error) {
 	raw, err := b.store.Note(name)
 	if err != nil {
@@ -214,27 +202,50 @@ func (b *notebook) load(name pypi.Name) (n note, err error) {
 	return n, nil
 }
 
+// keep remembers a note; b.mu is held.
 func (b *notebook) keep(name pypi.Name, n note) {
 	if b.known == nil || len(b.known) >= maxKnown {
 		b.known = make(map[pypi.Name]note)
+		b.epoch++
 	}
 	b.known[name] = n
 }
 
-// get gives a copy of a project's note.
+// get gives a copy of a project's note. It waits for nobody who changes one, nor for
+// others who read: clients wait for it.
 func (b *notebook) get(name pypi.Name) (note, error) {
+	n, epoch, ok := b.recall(name)
+	if ok {
+		return n, nil
+	}
+	n, err := b.load(name)
+	if err != nil {
+		return n, err
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	n, err := b.read(name)
-	return n.clone(), err
+	// It may have been changed since it was read. Then the change is known, unless
+	// something was forgotten.
+	if newer, ok := b.known[name]; ok {
+		n = newer
+	} else if b.epoch == epoch {
+		b.keep(name, n)
+	}
+	return n.clone(), nil
+}
+
+// recall gives a copy of a note that is in memory.
+func (b *notebook) recall(name pypi.Name) (n note, epoch int, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n, ok = b.known[name]
+	return n.clone(), b.epoch, ok
 }
 
 // peek is get for those who look through many: it leaves in memory what was there.
 func (b *notebook) peek(name pypi.Name) (note, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if n, ok := b.known[name]; ok {
-		return n.clone(), nil
+	if n, _, ok := b.recall(name); ok {
+		return n, nil
 	}
 	return b.load(name)
 }
@@ -256,12 +267,15 @@ func (b *notebook) edit(name pypi.Name, change func(*note)) error {
 	if err != nil || bytes.Equal(before, after) {
 		return err
 	}
-	if err := b.store.SetNote(name, after, n.lists()); err != nil {
+	err = b.store.SetNote(name, after, n.lists())
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err != nil {
+		delete(b.known, name) // who can tell what is stored now
+		b.epoch++
 		return err
 	}
 	// Whoever read the note meanwhile has kept the old one.
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.keep(name, n)
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -195,6 +196,58 @@ func TestNoteIsChangedByOne(t *testing.T) {
 	all.Wait()
 	if n, err := b.get("brie"); n.HeldBack != 400 || err != nil || len(b.busy) != 0 {
 		t.Errorf("counted to %d (%v), busy are %d", n.HeldBack, err, len(b.busy))
+	}
+}
+
+// heldNotes keeps the first who reads a note waiting, with what he has read.
+type heldNotes struct {
+	*shelfOfNotes
+	hold    pypi.Name
+	held    atomic.Bool
+	reading chan struct{} // closed when he waits
+	goOn    chan struct{}
+}
+
+func (s *heldNotes) Note(name pypi.Name) ([]byte, error) {
+	raw, err := s.shelfOfNotes.Note(name)
+	if name == s.hold && s.held.CompareAndSwap(false, true) {
+		close(s.reading)
+		<-s.goOn
+	}
+	return raw, err
+}
+
+// TestSlowReader has one read a note from a slow disk. Nobody waits for him, and what
+// he has read is not taken for what it says when it was changed meanwhile, whether the
+// change is still in memory or not.
+func TestSlowReader(t *testing.T) {
+	for _, forgotten := range []bool{false, true} {
+		store := &heldNotes{shelfOfNotes: newShelfOfNotes(), hold: "brie", reading: make(chan struct{}), goOn: make(chan struct{})}
+		b := &notebook{store: store}
+		var slow sync.WaitGroup
+		slow.Go(func() {
+			n, err := b.get("brie")
+			if want := map[bool]int{false: 7, true: 0}[forgotten]; n.HeldBack != want || err != nil {
+				t.Errorf("he is told %d (%v), want %d", n.HeldBack, err, want)
+			}
+		})
+		<-store.reading
+		if err := b.edit("brie", func(n *note) { n.HeldBack = 7 }); err != nil {
+			t.Error(err)
+		}
+		for i := range maxKnown {
+			if !forgotten {
+				break
+			}
+			if _, err := b.get(pypi.Name(fmt.Sprint("n", i))); err != nil {
+				t.Error(err)
+			}
+		}
+		close(store.goOn)
+		slow.Wait()
+		if n, err := b.get("brie"); n.HeldBack != 7 || err != nil {
+			t.Errorf("forgotten: %t; afterwards it says %d (%v)", forgotten, n.HeldBack, err)
+		}
 	}
 }
 

@@ -34,7 +34,8 @@ func (e *Engine) Page(ctx context.Context, name pypi.Name) (View, error) {
 	if e.opts.Private(name) {
 		return e.privatePage(name)
 	}
-	trusted, lookErr := e.freshen(ctx, name)
+	s := e.stay(ctx)
+	trusted, lookErr := e.freshen(s, name)
 	generation, known, err := e.cat.Generation(name)
 	if err != nil {
 		return View{}, err
@@ -43,7 +44,7 @@ func (e *Engine) Page(ctx context.Context, name pypi.Name) (View, error) {
 		if hereOnly(ctx) {
 			return View{}, &Absent{Reason: fmt.Sprintf("%s is not on this cheeseboard", name)}
 		}
-		return View{}, e.absentPage(name, lookErr)
+		return View{}, e.absentPage(s, name, lookErr)
 	}
 	n, err := e.notes.get(name)
 	if err != nil {
@@ -52,7 +53,7 @@ func (e *Engine) Page(ctx context.Context, name pypi.Name) (View, error) {
 	all := e.opts.Pull && trusted && e.Line.Up() && !hereOnly(ctx)
 	var besides map[pypi.Digest]bool
 	if e.opts.Pull && !e.Line.Up() && !hereOnly(ctx) {
-		besides = e.besides(ctx, name)
+		besides = e.besides(s, name)
 	}
 	tag := fmt.Sprintf("%d", generation)
 	if !all {
@@ -215,8 +216,8 @@ func versionsOf(name pypi.Name, files pypi.Files) ([]string, error) {
 
 // freshen asks the upstream for a page that is not fresh, within a client's
 // patience. It tells whether what is stored can be taken for the upstream's word.
-func (e *Engine) freshen(ctx context.Context, name pypi.Name) (trusted bool, err error) {
-	if !e.opts.Pull || hereOnly(ctx) {
+func (e *Engine) freshen(s stay, name pypi.Name) (trusted bool, err error) {
+	if !e.opts.Pull || hereOnly(s.ctx) {
 		return false, nil
 	}
 	up := e.Line.Verdict().Up
@@ -234,7 +235,7 @@ func (e *Engine) freshen(ctx context.Context, name pypi.Name) (trusted bool, err
 	e.mu.Unlock()
 	switch {
 	case fresh:
-		return e.feelPulse(ctx), nil
+		return e.feelPulse(s), nil
 	case gone:
 		return false, errGone
 	case r == nil:
@@ -244,7 +245,7 @@ func (e *Engine) freshen(ctx context.Context, name pypi.Name) (trusted bool, err
 	if err != nil {
 		return false, err
 	}
-	if over := e.await(ctx, r, known); !over {
+	if over := e.await(s, r, known); !over {
 		return false, errPending
 	}
 	if wire.CauseOf(r.err) == wire.Gone {
@@ -261,7 +262,7 @@ var (
 // feelPulse tells whether the upstream is there, for pages that need not be asked
 // for: files that cannot be delivered must not be offered. A sign of life counts
 // for a while; after that a client's request asks for another.
-func (e *Engine) feelPulse(ctx context.Context) bool {
+func (e *Engine) feelPulse(s stay) bool {
 	e.mu.Lock()
 	if !e.Line.Up() || e.now().Sub(e.contact) < pulseAfter {
 		e.mu.Unlock()
@@ -285,25 +286,19 @@ func (e *Engine) feelPulse(ctx context.Context) bool {
 		e.pulsing = p
 	}
 	e.mu.Unlock()
-	return e.await(ctx, p, true) && e.Line.Up()
+	return e.await(s, p, true) && e.Line.Up()
 }
 
-// await waits for a refresh as long as a client may: Wait for what is here, and
-// for a sign of life; not at all while the upstream is known to be silent; for
-// what is not here, longer once it has answered.
-func (e *Engine) await(ctx context.Context, r *refresh, known bool) (over bool) {
-	wait := e.opts.Wait
-	if e.silent.Load() {
-		wait = 0
-	}
-	begun := time.Now()
-	if waitFor(ctx, r.alive, wait) {
+// await waits for a refresh as long as a client may: for what is here, and for a
+// sign of life, as long as Wait says; not at all while the upstream is known to be
+// silent; for what is not here, longer once it has answered.
+func (e *Engine) await(s stay, r *refresh, known bool) (over bool) {
+	if s.until(e.patient(s), r.alive) {
 		e.silent.Store(false)
-		rest := e.opts.Wait - time.Since(begun)
-		if !known {
-			rest = patience
+		if known {
+			return s.until(s.sign, r.done)
 		}
-		return waitFor(ctx, r.done, rest)
+		return s.until(s.end, r.done)
 	}
 	if !e.silent.Swap(true) {
 		e.Line.Met(link.LateFrom(e.index.Address()))
@@ -321,23 +316,6 @@ func (e *Engine) await(ctx context.Context, r *refresh, known bool) (over bool) 
 	return false
 }
 
-func waitFor(ctx context.Context, ch <-chan struct{}, d time.Duration) bool {
-	select {
-	case <-ch:
-		return true
-	default:
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ch:
-		return true
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	return false
-}
-
 // remember notes that the upstream does not know a project. e.mu is held.
 func (e *Engine) remember(name pypi.Name) {
 	if len(e.absent) >= maxAbsent {
@@ -347,7 +325,7 @@ func (e *Engine) remember(name pypi.Name) {
 }
 
 // absentPage says why there is no page.
-func (e *Engine) absentPage(name pypi.Name, lookErr error) error {
+func (e *Engine) absentPage(s stay, name pypi.Name, lookErr error) error {
 	switch {
 	case !e.opts.Pull:
 		return &Absent{Reason: fmt.Sprintf("%s is not on this cheeseboard, and it does not fetch on demand (pull.enabled is off): ask for it to be added to sync.projects", name)}
@@ -356,7 +334,7 @@ func (e *Engine) absentPage(name pypi.Name, lookErr error) error {
 	case errors.Is(lookErr, errPending):
 		return &Absent{Reason: fmt.Sprintf("%s is not here yet; the upstream is being asked", name), RetryAfter: comeBack}
 	case !e.Line.Up():
-		return e.absentLine(string(name), name)
+		return e.absentLine(s, string(name), name)
 	case transient(lookErr):
 		return &Absent{Reason: fmt.Sprintf("%s is not here yet: %v", name, lookErr), RetryAfter: comeBack}
 	}
@@ -365,9 +343,9 @@ func (e *Engine) absentPage(name pypi.Name, lookErr error) error {
 
 // absentLine says that the line keeps something away. After one failure, which
 // may be chance, a probe settles the matter within seconds: that can be waited out.
-func (e *Engine) absentLine(what string, name pypi.Name) *Absent {
+func (e *Engine) absentLine(s stay, what string, name pypi.Name) *Absent {
 	v := e.Line.Verdict()
-	a := &Absent{Reason: fmt.Sprintf("%s is not on this cheeseboard, and the upstream cannot be reached now (%s)%s", what, v.Cause, e.promise(name))}
+	a := &Absent{Reason: fmt.Sprintf("%s is not on this cheeseboard, and the upstream cannot be reached now (%s)%s", what, v.Cause, e.promise(s, name))}
 	if at, is := e.unheardOf(name); is {
 		a.Reason += fmt.Sprintf("; on %s it had no project %s: is the name right?", at.Format(time.DateOnly), name)
 	}
@@ -377,9 +355,21 @@ func (e *Engine) absentLine(what string, name pypi.Name) *Absent {
 	return a
 }
 
-// promise remembers a client's wish, and says so.
-func (e *Engine) promise(name pypi.Name) string {
-	if e.wishFor(name) {
+// noting is how long a client waits for his wish to be durable, after he has waited
+// for the line.
+const noting = 300 * time.Millisecond
+
+// promise remembers a client's wish, and says so. On a disk that takes longer than a
+// client waits it is remembered too, but nobody is told.
+func (e *Engine) promise(s stay, name pypi.Name) string {
+	noted, stands := make(chan struct{}), false
+	e.mu.Lock()
+	started := e.start(func() {
+		defer close(noted)
+		stands = e.wishFor(name)
+	})
+	e.mu.Unlock()
+	if started && s.until(s.sign.Add(noting), noted) && stands {
 		return "; it will be fetched when the line is back"
 	}
 	return ""

@@ -272,8 +272,6 @@ func (p *pass) worthNoting() bool {
 // begin puts the selection into the queue, and behind it what is here besides.
 func (p *pass) begin() error {
 	needed := p.needed()
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	if err := p.dropWishes(); err != nil {
 		return err
 	}
@@ -281,6 +279,8 @@ func (p *pass) begin() error {
 	if err != nil {
 		return err
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, w := range wishes {
 		p.want(pypi.Requirement{Name: w.Project}, true)
 	}

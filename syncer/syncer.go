@@ -218,7 +218,7 @@ type Engine struct {
 
 	spells spells // for how long pages stay as they are while files come of age
 
-	waiting atomic.Bool // a mirror does not say what it lists
+	mute <-chan struct{} // closed when mirrors have answered for whom a client waited in vain
 
 	silent atomic.Bool // a client waited in vain for a sign of life, and none came since
 }

@@ -311,7 +311,9 @@ func TestWishesAreBounded(t *testing.T) {
 	index, _, _ := wheelhouse(t)
 	up := upstream(t, index)
 	must(t, up.Kill())
-	b := open(t, settings(t, up))
+	c := settings(t, up)
+	c.Pull.Wait = config.Duration(limit) // each waits until his wish is durable
+	b := open(t, c)
 	for i := range most + 50 {
 		if a := b.get(fmt.Sprintf("/simple/nobody-%d/", i)); a.status != 404 && a.status != 503 {
 			t.Fatalf("%v", a)

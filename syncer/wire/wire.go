@@ -49,6 +49,8 @@ type Options struct {
 	// may wait, to hold the line to a rate, and its error ends the body. nil:
 	// nobody counts.
 	Spend func(ctx context.Context, n int) error
+	// Dial connects; nil: by TCP.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Client sends requests. It is safe for concurrent use.
@@ -97,11 +99,14 @@ func NewClient(o Options) (*Client, error) {
 		config.RootCAs = pool
 	}
 	c := &Client{stall: o.Stall, userAgent: o.UserAgent, spend: o.Spend}
-	dialer := &net.Dialer{Timeout: o.Connect, KeepAlive: 15 * time.Second}
+	dial := o.Dial
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: o.Connect, KeepAlive: 15 * time.Second}).DialContext
+	}
 	kept := &http.Transport{
 		Proxy: proxy,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			conn, err := dialer.DialContext(ctx, network, address)
+			conn, err := dial(ctx, network, address)
 			if err != nil {
 				return nil, err
 			}
