@@ -37,11 +37,12 @@ func (e *Engine) Provenance(ctx context.Context, name pypi.Name, filename string
 	if reason, blocked := e.Blocked(name); blocked {
 		return nil, &Absent{Reason: reason}
 	}
+	s := e.stay(ctx)
 	var lookErr error
 	if _, known, err := e.cat.Generation(name); err != nil {
 		return nil, err
 	} else if !known {
-		_, lookErr = e.freshen(ctx, name)
+		_, lookErr = e.freshen(s, name)
 	}
 	f, known, err := e.named(name, filename)
 	switch {
@@ -50,7 +51,7 @@ func (e *Engine) Provenance(ctx context.Context, name pypi.Name, filename string
 	case !known && hereOnly(ctx):
 		return nil, &Absent{Reason: fmt.Sprintf("%s is not on this cheeseboard", name)}
 	case !known:
-		return nil, e.absentPage(name, lookErr)
+		return nil, e.absentPage(s, name, lookErr)
 	case f == nil:
 		return nil, &Absent{Reason: fmt.Sprintf("the page of %s names no %s", name, filename)}
 	}
@@ -68,10 +69,10 @@ func (e *Engine) Provenance(ctx context.Context, name pypi.Name, filename string
 	case hereOnly(ctx) || !e.opts.Pull:
 		return nil, &Absent{Reason: "the provenance of " + filename + " is not on this cheeseboard"}
 	case !e.Line.Up():
-		return nil, e.absentLine("the provenance of "+filename, name)
+		return nil, e.absentLine(s, "the provenance of "+filename, name)
 	}
 	// Others may wait for the same: it is not called off with this client.
-	ctx, cancel := context.WithTimeout(budget.With(e.ctx, budget.Person), patience)
+	ctx, cancel := context.WithDeadline(budget.With(e.ctx, budget.Person), s.end)
 	defer cancel()
 	raw, err = e.askProvenance(ctx, f.Provenance, digest)
 	switch {
