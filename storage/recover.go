@@ -38,6 +38,9 @@ func (s *Store) recover() error {
 
 // resettle records a blob that has its name but may have no reference.
 func (s *Store) resettle(u blob.Unsettled) error {
+	if u.Note == nil && s.blobs.Brief(u.Size) {
+		return s.unclaimed(u)
+	}
 	var ref Ref
 	if err := json.Unmarshal(u.Note, &ref); err != nil {
 		return fmt.Errorf("read its note: %w", err)
@@ -57,6 +60,20 @@ func (s *Store) resettle(u blob.Unsettled) error {
 	}
 	if err == nil {
 		s.log.Info("a file that a cut had left unrecorded was taken over", "project", ref.Name, "filename", ref.Filename)
+	}
+	return err
+}
+
+// unclaimed removes a small blob of which a cut has left the name, and not what it
+// is for, unless it was recorded all the same. It is fetched again.
+func (s *Store) unclaimed(u blob.Unsettled) error {
+	if rebuilt, err := s.rebuilt(); err != nil || rebuilt {
+		return errors.Join(err, errors.New("what it is for is not known"))
+	}
+	referenced := true
+	err := s.meta.Bury(u.Digest, func() error { referenced = false; return s.blobs.Withdraw(u.Digest) })
+	if err == nil && referenced {
+		return s.blobs.Settle(u.Digest)
 	}
 	return err
 }

@@ -278,6 +278,65 @@ func TestRecoverRecordsAndRemoves(t *testing.T) {
 	}
 }
 
+// TestRecoverWithoutANote tears the state of a file that has its name, as a power cut
+// can with one that was never synced. A small file that is not recorded goes, and
+// comes again; one that is recorded stays, and so does a large one.
+func TestRecoverWithoutANote(t *testing.T) {
+	for _, torn := range []string{"", "{\"version\":2,\"dig"} {
+		for _, c := range []struct {
+			name         string
+			size         int
+			recorded     bool
+			stays, waits bool // the bytes, and the state
+		}{
+			{"not recorded", 2000, false, false, false},
+			{"recorded", 2000, true, true, false},
+			{"not recorded, large", 20_000, false, true, true},
+		} {
+			dir := t.TempDir()
+			s := open(t, dir, Options{SyncEvery: 10_000})
+			sh := fill(t, "a", 1, c.size)
+			if err := s.PutProject(sh.page); err != nil {
+				t.Fatal(err)
+			}
+			ref := sh.refs[0]
+			in, err := s.Begin(ref, int64(c.size))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := in.Write(sh.bytes[ref.Digest]); err != nil {
+				t.Fatal(err)
+			}
+			if ref.Size, err = in.Finish(); err != nil {
+				t.Fatal(err)
+			}
+			if c.recorded {
+				if _, err := s.addRef(ref); err != nil {
+					t.Fatal(err)
+				}
+			}
+			closeStore(t, s)
+			state := filepath.Join(dir, "partial", ref.Digest.String()+".state")
+			if err := os.WriteFile(state, []byte(torn), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			s = open(t, dir, Options{SyncEvery: 10_000})
+			if _, err := s.blobs.Size(ref.Digest); errors.Is(err, ErrNotFound) == c.stays {
+				t.Errorf("%s, state %q: its bytes: %v", c.name, torn, err)
+			}
+			if waits := s.blobs.Unrecorded(ref.Digest); waits != c.waits {
+				t.Errorf("%s, state %q: its state is there: %v", c.name, torn, waits)
+			}
+			if _, found := verify(t, s, VerifyOptions{}); len(found) != 0 {
+				t.Errorf("%s, state %q: %v", c.name, torn, found)
+			}
+			bringAll(t, s, sh)
+			whole(t, s, sh)
+			closeStore(t, s)
+		}
+	}
+}
+
 func TestNotNamedAnyMore(t *testing.T) {
 	sh := fill(t, "a", 1, 2000)
 	hex := sh.refs[0].Digest.String()

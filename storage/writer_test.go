@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(writerDir); dir != "" {
 		round, err := strconv.Atoi(os.Getenv(writerRound))
 		if err == nil {
-			err = (&writer{rand: rand.New(rand.NewPCG(uint64(round), 3))}).run(dir)
+			err = write(dir, uint64(round))
 		}
 		say("error", err)
 		os.Exit(1)
@@ -72,28 +72,42 @@ func stated(filename string, d pypi.Digest, size int64) pypi.File {
 	}
 }
 
+// write has several writers change a store at once, each the lives of its own, so
+// that their changes are committed together.
+func write(dir string, round uint64) error {
+	store, err := Open(dir, Options{Reserve: -1, SyncEvery: 32 << 10, BootID: os.Getenv(writerBoot)})
+	if err != nil {
+		return err
+	}
+	say("open")
+	failed := make(chan error)
+	for i, own := range [][]pypi.Name{lives[:2], lives[2:3], lives[3:]} {
+		w := &writer{rand: rand.New(rand.NewPCG(round, 3+uint64(i))), store: store, lives: own, giant: i == 0}
+		go func() { failed <- w.run() }()
+	}
+	return <-failed
+}
+
 // writer changes a store at random until it is killed, and says what it does:
 // "will" before a page is changed, and what has been acknowledged.
 type writer struct {
 	rand  *rand.Rand
 	store *Store
+	lives []pypi.Name
+	giant bool // it follows the giant too
 }
 
-func (w *writer) run(dir string) (err error) {
-	if w.store, err = Open(dir, Options{Reserve: -1, SyncEvery: 32 << 10, BootID: os.Getenv(writerBoot)}); err != nil {
-		return err
-	}
-	say("open")
+func (w *writer) run() (err error) {
 	for {
-		name := lives[w.rand.IntN(len(lives))]
+		name := w.lives[w.rand.IntN(len(w.lives))]
 		switch n := w.rand.IntN(60); {
 		case n < 15:
 			err = w.turn(name)
 		case n == 16:
 			err = w.remove(name)
-		case n == 17:
+		case n == 17 && w.giant:
 			err = w.turn(giantLife)
-		case n == 18:
+		case n == 18 && w.giant:
 			err = w.remove(giantLife)
 		case n < 22:
 			err = w.turnAll()
@@ -121,11 +135,11 @@ func (w *writer) turn(name pypi.Name) error {
 	return nil
 }
 
-// turnAll stores the next versions of all pages in one go, each with a note that
+// turnAll stores the next versions of all its pages in one go, each with a note that
 // tells its version.
 func (w *writer) turnAll() error {
 	var updates []Update
-	for _, name := range lives {
+	for _, name := range w.lives {
 		info, _, err := w.store.Info(name)
 		if err != nil {
 			return err

@@ -64,8 +64,9 @@ type Dir struct {
 	bootID                      string
 	log                         *slog.Logger
 
-	mu   sync.Mutex
-	open map[pypi.Digest]bool
+	mu      sync.Mutex
+	open    map[pypi.Digest]bool
+	folders [256]bool // of blobs, by the digest's first byte, whose names are durable
 }
 
 // Open makes the folders that are missing below root.
@@ -107,6 +108,29 @@ func Open(root string, opts Options) (*Dir, error) {
 func (d *Dir) path(digest pypi.Digest) string {
 	hex := digest.String()
 	return filepath.Join(d.blobs, hex[:2], hex)
+}
+
+// folder makes the folder that a blob belongs into, and tells what is to be synced
+// for its name to last. That it is there is not enough: whoever made it may still be
+// about to sync it, or have been killed before.
+func (d *Dir) folder(digest pypi.Digest) (dirs []string, err error) {
+	err = os.Mkdir(filepath.Dir(d.path(digest)), 0o755)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case errors.Is(err, fs.ErrExist) && d.folders[digest[0]]:
+		return nil, nil
+	case err == nil, errors.Is(err, fs.ErrExist):
+		return []string{d.blobs}, nil
+	}
+	return nil, err
+}
+
+// lasts says that what folder told of is synced.
+func (d *Dir) lasts(digest pypi.Digest) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.folders[digest[0]] = true
 }
 
 func (d *Dir) partPath(digest pypi.Digest) string {

@@ -168,7 +168,11 @@ func (p *Partial) syncFile() error {
 	if p.file == nil {
 		return fs.ErrClosed
 	}
-	err := p.dir.disk.Sync(p.file)
+	return p.synced(p.dir.disk.Sync(p.file))
+}
+
+// synced gives up the bytes since the last sync where one has failed.
+func (p *Partial) synced(err error) error {
 	if err != nil {
 		p.failed = errors.Join(err, p.file.Truncate(p.state.Synced))
 	}
@@ -245,53 +249,42 @@ func (p *Partial) Withdraw() error {
 	return p.end(func() error { return p.dir.withdraw(p.digest) })
 }
 
-// end does the last step of a finished blob and gives the digest free, in one:
-// whoever comes next finds both done.
+// end does the last step of a finished blob and then gives the digest free: whoever
+// comes next finds it done.
 func (p *Partial) end(last func() error) error {
 	if !p.claimed {
 		return fmt.Errorf("end blob %s: %w", p.digest, fs.ErrClosed)
 	}
-	p.dir.mu.Lock()
-	err := last()
-	if err == nil {
-		p.claimed = false
-		delete(p.dir.open, p.digest)
+	if err := last(); err != nil {
+		return errors.Join(err, p.closeFile())
 	}
-	p.dir.mu.Unlock()
-	return errors.Join(err, p.closeFile())
+	return p.release()
 }
 
 func (p *Partial) publish() error {
-	disk := p.dir.disk
-	if err := p.syncFile(); err != nil {
-		return err
-	}
+	d, final := p.dir, p.dir.path(p.digest)
 	if err := p.file.Chmod(0o444); err != nil {
 		return err
 	}
-	if err := p.syncState(); err != nil {
+	// The state must be there for as long as the blob has its name and is not
+	// recorded. A first one is not synced itself: where a cut tears it, the file had
+	// not even one checkpoint, and is fetched again (see Brief).
+	dirs, err := d.folder(p.digest)
+	if err != nil {
 		return err
 	}
-	final := p.dir.path(p.digest)
-	if err := disk.MkdirAll(filepath.Dir(final), 0o755); err != nil {
+	bytes, names := d.disk.SyncWith(p.file, append(dirs, d.partials)...)
+	if err := errors.Join(p.synced(bytes), names); err != nil {
 		return err
 	}
+	d.lasts(p.digest)
 	// From here on the file may be the blob, which nothing may change any more.
 	p.failed = fs.ErrClosed
-	if err := disk.Publish(p.dir.partPath(p.digest), final); err != nil {
+	if err := d.disk.Publish(d.partPath(p.digest), final); err != nil {
 		p.failed = fmt.Errorf("give it its name: %w", err)
 		return p.failed
 	}
 	return nil
-}
-
-// syncState makes durable that this blob is about to get its name.
-func (p *Partial) syncState() error {
-	f, err := os.Open(p.dir.statePath(p.digest))
-	if err != nil {
-		return err
-	}
-	return errors.Join(p.dir.disk.Sync(f), f.Close())
 }
 
 // Close keeps what has arrived for the next Begin and makes it durable. After

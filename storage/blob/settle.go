@@ -17,8 +17,13 @@ import (
 type Unsettled struct {
 	Digest pypi.Digest
 	Size   int64
-	Note   []byte // what was given to Begin
+	Note   []byte // what was given to Begin; nil where it cannot be read any more
 }
+
+// Brief tells whether a finished blob is so small that no state of it was ever made
+// durable. Where a power cut left one that cannot be read, nobody knows whose it is,
+// and no more is lost with it than of any partial.
+func (d *Dir) Brief(size int64) bool { return size < d.syncEvery }
 
 // Settle says that a finished blob is recorded: its state file goes. The state
 // of a partial that is open is its own and stays.
@@ -94,6 +99,7 @@ func (d *Dir) Unsettled(expire time.Time) ([]Unsettled, error) {
 			note, err := d.note(digest)
 			if err != nil {
 				d.log.Warn("a finished blob has no readable note", "digest", stem, "reason", err)
+				note = nil
 			}
 			found = append(found, Unsettled{Digest: digest, Size: size, Note: note})
 			if err := d.disk.Remove(d.partPath(digest)); err != nil {

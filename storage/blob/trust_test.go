@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -385,6 +386,44 @@ func TestRemovalIsSynced(t *testing.T) {
 	_, other := payload(32, 1)
 	if err := errors.Join(d.Remove(other), d.SyncRemoved(other)); err != nil {
 		t.Errorf("removing what never was: %v", err)
+	}
+}
+
+// TestStepsOfASmallFile holds what a file below one checkpoint costs the disk: its
+// bytes and its name are synced, with the names of the folders, and nothing twice.
+func TestStepsOfASmallFile(t *testing.T) {
+	var steps []string
+	root := t.TempDir()
+	d := open(t, root, Options{Disk: &durable.Disk{Fault: func(step durable.Step, path string, done bool) error {
+		if rel, err := filepath.Rel(root, path); done && err == nil {
+			steps = append(steps, string(step)+" "+rel)
+		}
+		return nil
+	}}})
+	steps = nil
+	data, digest := payload(34, 5000)
+	for round, first := range []bool{true, false} {
+		p := begin(t, d, digest, 5000)
+		write(t, p, data)
+		if _, err := p.Finish(); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Settle(); err != nil {
+			t.Fatal(err)
+		}
+		hex := digest.String()
+		want := []string{"sync partial/" + hex + ".part", "sync directory blobs", "sync directory partial",
+			"rename blobs/" + hex[:2] + "/" + hex, "sync directory blobs/" + hex[:2], "remove partial/" + hex + ".state"}
+		if !first {
+			want = slices.Delete(want, 1, 2) // the folder lasts
+		}
+		if !slices.Equal(steps, want) {
+			t.Errorf("round %d: steps %q, want %q", round, steps, want)
+		}
+		if err := d.Remove(digest); err != nil {
+			t.Fatal(err)
+		}
+		steps = nil
 	}
 }
 

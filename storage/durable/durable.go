@@ -36,6 +36,8 @@ type Disk struct {
 	// an error after lets it happen and reports it as failed. Tests use it to
 	// fail each step in both ways.
 	Fault func(step Step, path string, done bool) error
+
+	dirs dirSyncs
 }
 
 func (d *Disk) step(step Step, path string, do func() error) error {
@@ -120,21 +122,6 @@ func (d *Disk) Remove(path string) error {
 // is no error. The removal is not synced.
 func (d *Disk) RemoveAll(path string) error {
 	return d.step(StepRemove, path, func() error { return os.RemoveAll(path) })
-}
-
-// SyncDir makes the names in a directory durable.
-func (d *Disk) SyncDir(path string) error {
-	return d.step(StepSyncDir, path, func() error {
-		f, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		err = f.Sync()
-		if errors.Is(err, syscall.EINVAL) {
-			err = nil // file systems that do not sync directories say so in this way
-		}
-		return errors.Join(err, f.Close())
-	})
 }
 
 // MkdirAll makes a directory and its parents, and makes their names durable.

@@ -2,8 +2,10 @@ package durable
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"syscall"
 	"testing"
@@ -70,6 +72,103 @@ func TestPublishIsSynced(t *testing.T) {
 	}
 	if len(steps) != 2 || steps[0] != StepRename || steps[1] != StepSyncDir {
 		t.Errorf("steps %v, want rename, then sync of the directory", steps)
+	}
+}
+
+// TestSyncDirTogether has several want a directory synced while it is being synced:
+// they share one sync, which begins after all of them have come. What it fails with
+// is told to each, and to nobody else.
+func TestSyncDirTogether(t *testing.T) {
+	const crowd = 5
+	dir := t.TempDir()
+	began, goOn := make(chan int), make(chan error)
+	n := 0
+	disk := &Disk{Fault: func(_ Step, _ string, done bool) error {
+		if done {
+			return nil
+		}
+		n++
+		began <- n
+		return <-goOn
+	}}
+	first, others := make(chan error, 1), make(chan error, crowd)
+	go func() { first <- disk.SyncDir(dir) }()
+	<-began
+	for range crowd {
+		go func() { others <- disk.SyncDir(dir + "/.") }()
+	}
+	for joined := false; !joined; runtime.Gosched() { // one of them at least waits
+		disk.dirs.mu.Lock()
+		joined = disk.dirs.next[dir] != nil
+		disk.dirs.mu.Unlock()
+	}
+	select {
+	case err := <-others:
+		t.Fatalf("a sync that began before it was asked for was enough (%v)", err)
+	default:
+	}
+	goOn <- nil
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	told := 0
+	for told < crowd { // who came late has one of its own
+		select {
+		case <-began:
+			goOn <- errFault
+		case err := <-others:
+			if told++; !errors.Is(err, errFault) {
+				t.Errorf("told of %v", err)
+			}
+		}
+	}
+	go func() { first <- disk.SyncDir(dir) }()
+	<-began
+	goOn <- nil
+	if err := <-first; err != nil {
+		t.Errorf("after a failure: %v", err)
+	}
+	if len(disk.dirs.next)+len(disk.dirs.running) != 0 {
+		t.Error("what is over is remembered")
+	}
+}
+
+func TestSyncWith(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "x")
+	if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := filepath.Join(dir, "gone")
+	for _, c := range []struct {
+		disk         *Disk
+		dirs         []string
+		bytes, names error
+	}{
+		{&Disk{}, []string{dir}, nil, nil},
+		{&Disk{}, []string{gone, dir}, nil, fs.ErrNotExist},
+		{&Disk{}, []string{dir, gone}, nil, fs.ErrNotExist},
+		{&Disk{Fault: func(s Step, _ string, _ bool) error {
+			if s == StepSync {
+				return errFault
+			}
+			return nil
+		}}, []string{dir}, errFault, nil},
+	} {
+		bytes, names := c.disk.SyncWith(f, c.dirs...)
+		if !errors.Is(bytes, c.bytes) || !errors.Is(names, c.names) {
+			t.Errorf("%v: bytes %v, names %v", c.dirs, bytes, names)
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if bytes, names := (&Disk{}).SyncWith(f, dir); bytes == nil || names != nil {
+		t.Errorf("of a closed file: bytes %v, names %v", bytes, names)
 	}
 }
 
