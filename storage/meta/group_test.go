@@ -66,8 +66,8 @@ func counted(t *testing.T, d *DB, key string) uint64 {
 	return binary.BigEndian.Uint64(raw)
 }
 
-// bulk is a change that writes so many bytes, which do not compress.
-func bulk(d *DB, need need, prefix string, size int) func() error {
+// pour is a change that writes so many bytes, which do not compress.
+func pour(d *DB, need need, prefix string, size int) func() error {
 	return func() error {
 		return d.update(need, func(b *batch) error {
 			for i := range size >> 10 {
@@ -183,7 +183,7 @@ func TestGroupTooLarge(t *testing.T) {
 	saw := false
 	errs := gathered(t, d,
 		count(d, "n", nil),
-		bulk(d, growing, "small", groupBytes-10<<10),
+		pour(d, growing, "small", groupBytes-10<<10),
 		func() error { // fits, but not beside the one before it
 			return d.change("x", growing, func(b *batch) (err error) {
 				if saw, err = d.has(b.txn, []byte("k/small0000")); err != nil {
