@@ -17,6 +17,9 @@ type Content struct {
 	Close  func() error
 	Size   int64
 	Digest pypi.Digest // of the bytes
+	// Still tells whether File would give the same at this moment, as View's does. nil:
+	// that cannot be told.
+	Still func() bool
 }
 
 // File gives a distribution, or its core metadata, as a project's page names it.
@@ -27,6 +30,7 @@ func (e *Engine) File(ctx context.Context, name pypi.Name, digest pypi.Digest, f
 }
 
 func (e *Engine) file(s stay, name pypi.Name, digest pypi.Digest, filename string, metadata bool) (*Content, error) {
+	version := e.cat.Version() // before all that is read
 	f, err := e.find(name, digest, filename)
 	if err != nil {
 		return nil, err
@@ -41,6 +45,9 @@ func (e *Engine) file(s stay, name pypi.Name, digest pypi.Digest, filename strin
 		return nil, &Absent{Reason: fmt.Sprintf("the index offers no metadata of %s apart from it", filename)}
 	}
 	content, err := e.stored(item)
+	if err == nil {
+		content.Still = func() bool { return version > 0 && e.cat.Version() == version }
+	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return content, err
 	}

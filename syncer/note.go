@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"cheeseboard/storage/pypi"
@@ -161,6 +162,8 @@ type notebook struct {
 	store Notes
 	index string // the address of the upstream
 
+	changes atomic.Uint64 // of what get gives
+
 	mu    sync.Mutex              // not held over the disk
 	known map[pypi.Name]note      // as they are stored; the zero note where there is none
 	epoch int                     // grows when something is forgotten of known
@@ -270,6 +273,7 @@ func (b *notebook) edit(name pypi.Name, change func(*note)) error {
 	err = b.store.SetNote(name, after, n.lists())
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	defer b.changes.Add(1)
 	if err != nil {
 		delete(b.known, name) // who can tell what is stored now
 		b.epoch++

@@ -21,6 +21,9 @@ type View struct {
 	// Visit hands the page to use, without files, and what gives these, one after
 	// the other, until use returns. Its error is use's or of the store.
 	Visit func(use func(*pypi.Project, pypi.Files) error) error
+	// Still tells whether Page would give the same at this moment. Unless something was
+	// stored meanwhile it reads memory only; it never waits. nil: that cannot be told.
+	Still func() bool
 }
 
 // Page gives the page of a project for a client. While the line is good and
@@ -36,6 +39,7 @@ func (e *Engine) Page(ctx context.Context, name pypi.Name) (View, error) {
 	}
 	s := e.stay(ctx)
 	trusted, lookErr := e.freshen(s, name)
+	seen := e.seen() // before all that is read
 	generation, known, err := e.cat.Generation(name)
 	if err != nil {
 		return View{}, err
@@ -71,14 +75,20 @@ func (e *Engine) Page(ctx context.Context, name pypi.Name) (View, error) {
 	if err != nil {
 		return View{}, err
 	}
-	return View{Tag: tag + ruled, Visit: func(use func(*pypi.Project, pypi.Files) error) error {
-		return e.offer(name, offering{all, besides, at}, bad, use)
-	}}, nil
+	stored := e.storedAt(seen, name, generation, bad)
+	return View{
+		Tag: tag + ruled,
+		Visit: func(use func(*pypi.Project, pypi.Files) error) error {
+			return e.offer(name, offering{all, besides, at}, bad, use)
+		},
+		Still: e.stillOffered(ctx, stored, all),
+	}, nil
 }
 
 // privatePage gives what was uploaded here, and nothing else. Its tag tells it from
 // the page of an upstream that was here under that name.
 func (e *Engine) privatePage(name pypi.Name) (View, error) {
+	seen := e.seen() // before all that is read
 	generation, known, err := e.cat.Generation(name)
 	if err == nil && !known {
 		err = &Absent{Reason: fmt.Sprintf("%s is one of this cheeseboard's own names (private.names), and nothing was uploaded under it; the upstream is not asked for such names", name)}
@@ -87,9 +97,13 @@ func (e *Engine) privatePage(name pypi.Name) (View, error) {
 		return View{}, err
 	}
 	ruled, at, err := e.ruled(name, generation)
-	return View{Tag: fmt.Sprintf("%do%s", generation, ruled), Visit: func(use func(*pypi.Project, pypi.Files) error) error {
-		return e.offer(name, offering{at: at}, nil, use)
-	}}, err
+	return View{
+		Tag: fmt.Sprintf("%do%s", generation, ruled),
+		Visit: func(use func(*pypi.Project, pypi.Files) error) error {
+			return e.offer(name, offering{at: at}, nil, use)
+		},
+		Still: e.storedAt(seen, name, generation, nil).same,
+	}, err
 }
 
 // badMetadata lists the files whose advertised metadata turned out not to be
@@ -264,7 +278,7 @@ var (
 // for a while; after that a client's request asks for another.
 func (e *Engine) feelPulse(s stay) bool {
 	e.mu.Lock()
-	if !e.Line.Up() || e.now().Sub(e.contact) < pulseAfter {
+	if !e.Line.Up() || e.now().Sub(e.contact.at()) < pulseAfter {
 		e.mu.Unlock()
 		return e.Line.Up()
 	}

@@ -72,6 +72,9 @@ type Catalogue interface {
 	// Generation tells a number that grows with each change of a project's page
 	// or of what is here of it; false where the project is not known.
 	Generation(pypi.Name) (uint64, bool, error)
+	// Version grows with each change of anything that is kept here or by the Notes. It
+	// never runs ahead of what is read; 0: it cannot be told.
+	Version() uint64
 	// Serial tells the serial of a project's page; false where it is not known.
 	Serial(pypi.Name) (int64, bool, error)
 	// PutProject replaces a page, and removes files that it does not name. ErrFull.
@@ -208,8 +211,8 @@ type Engine struct {
 	poke      chan struct{}
 	slots     chan struct{} // downloads at once
 
-	contact time.Time // when the upstream last gave a sign of life
-	pulsing *refresh  // a probe for one, under way
+	contact moment   // when the upstream last gave a sign of life
+	pulsing *refresh // a probe for one, under way
 
 	attesting singleflight.Group // requests for attestations, by digest
 
@@ -325,9 +328,7 @@ func (e *Engine) met(o link.Observation) {
 	e.Line.Met(o)
 	if o.Alive() {
 		e.silent.Store(false)
-		e.mu.Lock()
-		e.contact = e.now()
-		e.mu.Unlock()
+		e.contact.set(e.now())
 	}
 }
 

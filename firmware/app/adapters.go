@@ -208,12 +208,16 @@ func (x frontIndex) Page(ctx context.Context, name pypi.Name) (simple.Page, erro
 	if errors.As(err, &absent) {
 		return simple.Page{}, &simple.Missing{Reason: absent.Reason, RetryAfter: absent.RetryAfter}
 	}
-	return simple.Page{Tag: x.store.ID() + "-" + v.Tag, Visit: v.Visit}, err
+	return simple.Page{Tag: x.store.ID() + "-" + v.Tag, Visit: v.Visit, Still: x.space.stillOwns(name, v.Still)}, err
 }
 
 func (x frontIndex) Names(ctx context.Context) (simple.Names, error) {
 	last, err := x.journal.Last(ctx)
 	names := simple.Names{
+		Still: func() bool {
+			now, known := x.journal.lastKnown()
+			return known && now == last
+		},
 		Tag:        x.store.ID() + "-" + strconv.FormatInt(last, 10),
 		LastSerial: last,
 		Each:       x.journal.All(ctx),
@@ -281,7 +285,11 @@ func (x frontFiles) open(ctx context.Context, ref files.Ref) (*files.Content, er
 	}
 	return &files.Content{
 		Reader: c.Reader, Size: c.Size, Digest: c.Digest,
-		Used:  func() { x.store.Used(c.Digest) },
+		Still: x.space.stillOwns(ref.Name, c.Still),
+		Used: func() {
+			x.visits.note()
+			x.store.Used(c.Digest)
+		},
 		Close: func() error { end(); release(); return c.Close() },
 	}, nil
 }

@@ -15,6 +15,7 @@ type gate struct {
 	shut   chan struct{} // closed when it opens again; nil: it is open
 	down   bool          // for good
 	inside map[*hold]bool
+	brief  int           // inside too, with TryEnter; they are through in no time
 	empty  chan struct{} // closed when nobody is inside; nil: nobody waits for that
 }
 
@@ -58,10 +59,34 @@ func (h *hold) release() {
 	h.gate.mu.Lock()
 	defer h.gate.mu.Unlock()
 	delete(h.gate.inside, h)
-	if len(h.gate.inside) == 0 && h.gate.empty != nil {
-		close(h.gate.empty)
-		h.gate.empty = nil
+	h.gate.left()
+}
+
+// left tells whoever waits for that when nobody is inside. g.mu is held.
+func (g *gate) left() {
+	if len(g.inside) == 0 && g.brief == 0 && g.empty != nil {
+		close(g.empty)
+		g.empty = nil
 	}
+}
+
+// TryEnter lets somebody in who is through in no time; false while the gate is shut.
+func (g *gate) TryEnter() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.down || g.shut != nil {
+		return false
+	}
+	g.brief++
+	return true
+}
+
+// Leave ends the stay of one who was let in so.
+func (g *gate) Leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.brief--
+	g.left()
 }
 
 // letGo ends the stay of the request to which ctx belongs: what it still does, it
@@ -106,7 +131,7 @@ func (g *gate) open() {
 // are sent within patience are broken off.
 func (g *gate) drain(patience time.Duration) {
 	g.mu.Lock()
-	if len(g.inside) == 0 {
+	if len(g.inside) == 0 && g.brief == 0 {
 		g.mu.Unlock()
 		return
 	}

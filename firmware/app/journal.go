@@ -37,6 +37,14 @@ func (j *journal) Last(context.Context) (int64, error) {
 	return j.last, nil
 }
 
+// lastKnown gives what Last does, as long as nothing was stored since it was found.
+func (j *journal) lastKnown() (last int64, known bool) {
+	version := j.store.Version()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.last, j.version == version && version > 0
+}
+
 // Since gives what changed after a generation.
 func (j *journal) Since(_ context.Context, serial int64) iter.Seq2[pypi.ListEntry, error] {
 	return func(yield func(pypi.ListEntry, error) bool) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"cheeseboard/httpd"
+	"cheeseboard/httpd/quick"
 )
 
 // grace is how long requests that are under way may go on after the signal to
@@ -44,7 +45,7 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 		return errors.Join(err, listener.Close())
 	}
 	defer release()
-	front := httpd.NewServer(a.Handler(), a.log)
+	front := quick.New(httpd.NewServer(a.Handler(), a.log), quick.Options{Gate: &a.gate, Log: a.log, Served: a.responses.Count})
 	a.commands = &http.Server{Handler: a.gate.guard(a.control(time.Now())), ReadHeaderTimeout: 10 * time.Second}
 
 	ctx, cancel := context.WithCancel(ctx)
@@ -79,7 +80,10 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 	a.log.Info("stopping")
 	stopCtx, stopped := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer stopped()
-	err = errors.Join(shut(stopCtx, front), shut(stopCtx, tlsFront))
+	err = shut(stopCtx, front)
+	if tlsFront != nil {
+		err = errors.Join(err, shut(stopCtx, tlsFront))
+	}
 	err = errors.Join(err, a.commands.Close())
 	running.Wait()
 	a.sockets.Wait()
@@ -87,11 +91,11 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 	return errors.Join(err, frontErr, secureErr, runErr)
 }
 
-// shut ends a server; nil is none.
-func shut(ctx context.Context, server *http.Server) error {
-	if server == nil {
-		return nil
-	}
+// shut ends a server.
+func shut(ctx context.Context, server interface {
+	Shutdown(context.Context) error
+	Close() error
+}) error {
 	err := server.Shutdown(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = server.Close() // clients that are not through by now will resume

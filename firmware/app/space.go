@@ -28,6 +28,14 @@ func (s space) owns(name pypi.Name) bool {
 	return s.owner == nil || s.owner(name) == string(s.Namespace)
 }
 
+// stillOwns adds to still, where there is one, that the project belongs to this index.
+func (s space) stillOwns(name pypi.Name, still func() bool) func() bool {
+	if still == nil || s.owner == nil {
+		return still
+	}
+	return func() bool { return s.owns(name) && still() }
+}
+
 // foreign says where a project is to be had that belongs to another index; "" where it
 // belongs to this one.
 func (s space) foreign(name pypi.Name) string {
@@ -46,6 +54,8 @@ type spaceCatalogue struct {
 	all syncer.Catalogue
 	space
 }
+
+func (s spaceCatalogue) Version() uint64 { return s.all.Version() }
 
 func (s spaceCatalogue) Project(name pypi.Name) (*pypi.Project, bool, error) {
 	p, known, err := s.all.Project(s.In(name))

@@ -69,6 +69,13 @@ func (v *visits) begin() (end func()) {
 	})
 }
 
+// note notes a request for a file that was answered at once.
+func (v *visits) note() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.last = time.Now()
+}
+
 // now tells whether people install.
 func (v *visits) now() bool {
 	v.mu.Lock()

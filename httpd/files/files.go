@@ -73,6 +73,10 @@ type Content struct {
 	Size int64
 	// Digest is that of these bytes. It is their entity tag.
 	Digest pypi.Digest
+	// Still tells whether the Source would open the same bytes for whoever asks at
+	// this moment. It is called for each answer that is given again, by any number of
+	// goroutines, and neither reads a disk nor waits. nil: that cannot be told.
+	Still func() bool
 }
 
 // Missing says that a file is not here.
@@ -204,6 +208,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, ref Ref, content
 	header.Set("X-Content-Type-Options", "nosniff")
 
 	if file, ok := content.Reader.(*os.File); ok {
+		h.offer(r, content, file)
 		// Nothing may stand between the file and net/http: sendfile needs it bare.
 		http.ServeContent(w, ranged(r, content.Size, true), "", time.Time{}, file)
 		return

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 
+	"cheeseboard/httpd/quick"
 	"cheeseboard/httpd/reply"
 	"cheeseboard/storage/pypi"
 
@@ -35,6 +36,7 @@ func (h *Handler) serveList(w http.ResponseWriter, r *http.Request) {
 	}
 	etag := v.etag(names.Tag)
 	if reply.NoneMatch(r, etag) {
+		quick.Keep(r.Context(), quick.Offer{Still: names.Still})
 		notModified(w, etag)
 		return
 	}
@@ -44,6 +46,7 @@ func (h *Handler) serveList(w http.ResponseWriter, r *http.Request) {
 	key := cacheKey{json: v.form.IsJSON(), gzip: v.gzip}
 	if names.Tag != "" {
 		if body, ok := h.cache.get(key, names.Tag); ok {
+			quick.Keep(r.Context(), quick.Offer{Body: body.body, Still: names.Still})
 			send(w, r, v, etag, body)
 			return
 		}

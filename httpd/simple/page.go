@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"cheeseboard/httpd/quick"
 	"cheeseboard/httpd/reply"
 	"cheeseboard/storage/pypi"
 )
@@ -23,6 +24,7 @@ func (h *Handler) servePage(w http.ResponseWriter, r *http.Request, name pypi.Na
 	}
 	etag := v.etag(page.Tag)
 	if reply.NoneMatch(r, etag) {
+		quick.Keep(r.Context(), quick.Offer{Still: page.Still})
 		notModified(w, etag)
 		return
 	}
@@ -30,6 +32,9 @@ func (h *Handler) servePage(w http.ResponseWriter, r *http.Request, name pypi.Na
 	if err != nil {
 		h.refuse(w, r, string(name), err)
 		return
+	}
+	if page.Tag != "" {
+		quick.Keep(r.Context(), quick.Offer{Body: body.body, Still: page.Still})
 	}
 	send(w, r, v, etag, body)
 }

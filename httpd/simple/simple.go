@@ -55,6 +55,12 @@ type Page struct {
 	// kept, by one goroutine at a time for one tag and form. Its error is use's, or
 	// that of reading.
 	Visit func(use func(*pypi.Project, pypi.Files) error) error
+	// Still tells whether the Index would give this page, with this Tag, to whoever
+	// asks at this moment. It is called for each answer that is given again, by any
+	// number of goroutines, reads no disk as long as nothing was stored, and never
+	// waits. nil: that cannot be told, and the Index is asked each time. Who puts a Tag
+	// of his own there, or decides anew with each request, puts his own Still there too.
+	Still func() bool
 }
 
 // Names is the root list.
@@ -64,6 +70,8 @@ type Names struct {
 	// Each gives every project once and ends after the first error. It is
 	// called at most once, and only if the body is needed.
 	Each iter.Seq2[pypi.ListEntry, error]
+	// Still is as in Page.
+	Still func() bool
 }
 
 // Missing says that a project is not here.

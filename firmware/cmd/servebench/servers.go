@@ -48,7 +48,7 @@ func fillStore(dir string, projects int) error {
 	for from := 0; from < projects && err == nil; from += group {
 		var updates []storage.Update
 		for n := from; n < min(from+group, projects); n++ {
-			updates = append(updates, storage.Update{Project: &pypi.Project{Name: pypi.Name(fmt.Sprintf("filler-%x-%05d", n*2654435761%65521, n))}})
+			updates = append(updates, storage.Update{Project: &pypi.Project{Name: pypi.Name(fmt.Sprintf("filler-%x-%05d", uint32(n)*2654435761, n))}})
 		}
 		err = errors.Join(store.PutProjects(updates)...)
 	}
