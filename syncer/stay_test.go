@@ -117,6 +117,8 @@ func newPantry() *pantry {
 	}}}}
 }
 
+func (*pantry) Version() uint64 { return 0 }
+
 func (p *pantry) Project(name pypi.Name) (*pypi.Project, bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
