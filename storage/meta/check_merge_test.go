@@ -40,7 +40,7 @@ func TestCheckWhileMerging(t *testing.T) {
 			if there() == 0 {
 				break
 			}
-			bulk(t, d, 1<<20)
+			stuff(t, d, 1<<20)
 		}
 		return nil
 	})

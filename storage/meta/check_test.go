@@ -21,7 +21,7 @@ func TestBlocks(t *testing.T) {
 		for i := range 20 {
 			put(t, d, page(t, pypi.Name(fmt.Sprintf("p%d", i)), 120))
 		}
-		bulk(t, d, more)
+		stuff(t, d, more)
 		if err := d.CheckTables(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}

@@ -22,7 +22,7 @@ func TestLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, d, p.Project(0, 0))
-	bulk(t, d, limit)
+	stuff(t, d, limit)
 	var refused *LimitError
 	for i := 0; refused == nil; i += 50 {
 		if i >= p.Len() {

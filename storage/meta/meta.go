@@ -179,14 +179,14 @@ func (d *DB) close() error {
 	d.writers.lock()
 	defer d.writers.unlock()
 	d.closed = true
-	err := d.zip.close()
+	d.zip.close()
 	if d.written {
 		if free, ferr := d.free(d.dir); ferr == nil && free < flushing {
-			return errors.Join(err, fmt.Errorf("close metadata: %w: %d MB free, %d MB are needed", ErrFull, free>>20, flushing>>20))
+			return fmt.Errorf("close metadata: %w: %d MB free, %d MB are needed", ErrFull, free>>20, flushing>>20)
 		}
 	}
 	d.replaceView(nil)
-	return errors.Join(err, d.db.Close())
+	return d.db.Close()
 }
 
 // badgerOptions are those that were measured to fit a small board.

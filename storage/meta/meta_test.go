@@ -82,14 +82,14 @@ func page(t testing.TB, name pypi.Name, n int) *pypi.Project {
 	return p
 }
 
-// bulk stores values that do not compress, which make tables as well as pages do.
-func bulk(t testing.TB, d *DB, bytes int) {
+// stuff stores values that do not compress, which make tables as well as pages do.
+func stuff(t testing.TB, d *DB, bytes int) {
 	t.Helper()
 	value := make([]byte, 256<<10)
 	chance := rand.NewChaCha8([32]byte{})
 	for i := 0; i < bytes; i += len(value) {
 		_, _ = chance.Read(value) // never fails, as it says
-		if err := d.SetValue(fmt.Sprint("bulk", i), value); err != nil {
+		if err := d.SetValue(fmt.Sprint("stuff", i), value); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -446,7 +446,7 @@ func TestManyProjectsReopen(t *testing.T) {
 	for i, size := 0, 1; i < n; i += size {
 		if i >= 100 {
 			size = 20
-			bulk(t, d, 768<<10)
+			stuff(t, d, 768<<10)
 		}
 		var group []Update
 		for j := i; j < min(i+size, n); j++ {

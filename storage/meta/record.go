@@ -181,7 +181,10 @@ func (d *DB) pack(w *writer) ([]byte, error) {
 	}
 	payload := binary.AppendUvarint(nil, uint64(len(w.raw)))
 	payload = append(payload, w.raw...)
-	payload = d.zip.append(payload, w.rest)
+	payload, err := d.zip.pages.append(payload, w.rest)
+	if err != nil {
+		return nil, err
+	}
 	if len(payload) > maxValue {
 		return nil, fmt.Errorf("pack record: %d bytes, at most %d fit", len(payload), maxValue)
 	}

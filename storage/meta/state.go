@@ -58,9 +58,15 @@ func (d *DB) note(b *batch, name pypi.Name, state State) error {
 	if state.Value == nil && len(state.Marks) == 0 {
 		return b.delete(stateKey(name))
 	}
-	value, packed := d.zip.append(nil, state.Value), true
-	if len(value) >= len(state.Value) {
-		value, packed = state.Value, false
+	value, packed := state.Value, false
+	if len(value) >= worthPacking {
+		small, err := d.zip.notes.append(nil, value)
+		if err != nil {
+			return err
+		}
+		if len(small) < len(value) {
+			value, packed = small, true
+		}
 	}
 	record := appendState(nil, state.Marks, value, packed)
 	if len(record) > maxValue || len(state.Value) > maxRecord {
@@ -81,6 +87,10 @@ func (d *DB) note(b *batch, name pypi.Name, state State) error {
 	}
 	return b.set(stateKey(name), seal(record))
 }
+
+// worthPacking is from how many bytes on a note is packed. Most are shorter, and half
+// of that a validator, which no packing makes smaller.
+const worthPacking = 48
 
 // unmark takes a project out of the lists that its state names, but for those in
 // which it stays.

@@ -2,8 +2,9 @@ package meta
 
 import (
 	_ "embed"
-	"errors"
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -21,36 +22,87 @@ var zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
 
 // zip packs the part of records that compresses. It is safe for concurrent use.
 type zip struct {
-	enc *zstd.Encoder
-	dec *zstd.Decoder
+	pages, notes packer
+	dec          *zstd.Decoder
 }
+
+// packer is an encoder that is there while it is needed: that of pages takes 9 MB,
+// which a box that only serves has better uses for, and that of notes 1 MB.
+type packer struct {
+	level zstd.EncoderLevel
+
+	mu   sync.Mutex
+	enc  *zstd.Encoder
+	rest *time.Timer // takes the encoder away
+	uses int
+}
+
+// packerRest is for how long an encoder stays that is not used. To make one takes
+// some milliseconds.
+const packerRest = 3 * time.Second
 
 func newZip() (*zip, error) {
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(256<<10), zstd.WithLowerEncoderMem(true),
-		zstd.WithEncoderCRC(false), zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithEncoderDict(dictionary))
-	if err != nil {
-		return nil, fmt.Errorf("make the packer of records: %w", err)
+	z := &zip{}
+	z.pages.level, z.notes.level = zstd.SpeedBetterCompression, zstd.SpeedFastest
+	var err error
+	if z.dec, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxRecord),
+		zstd.WithDecoderDicts(dictionary)); err != nil {
+		return nil, fmt.Errorf("make the unpacker of records: %w", err)
 	}
-	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxRecord),
-		zstd.WithDecoderDicts(dictionary))
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("make the unpacker of records: %w", err), enc.Close())
-	}
-	return &zip{enc: enc, dec: dec}, nil
+	return z, nil
 }
 
-func (z *zip) close() error {
+// close ends the unpacker; nothing is packed any more.
+func (z *zip) close() {
 	z.dec.Close()
-	return z.enc.Close()
+	z.pages.close()
+	z.notes.close()
+}
+
+func (p *packer) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.rest != nil {
+		p.rest.Stop()
+	}
+	p.enc = nil
 }
 
 // append adds plain to dst, packed.
-func (z *zip) append(dst, plain []byte) []byte {
+func (p *packer) append(dst, plain []byte) ([]byte, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.enc == nil {
+		enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(256<<10), zstd.WithLowerEncoderMem(true),
+			zstd.WithEncoderCRC(false), zstd.WithEncoderLevel(p.level), zstd.WithEncoderDict(dictionary))
+		if err != nil {
+			return nil, fmt.Errorf("make the packer of records: %w", err)
+		}
+		p.enc = enc // for EncodeAll alone, which leaves nothing to close
+		p.leaveAfter(p.uses)
+	}
+	p.uses++
 	begin := len(dst)
-	dst = z.enc.EncodeAll(plain, dst)
+	dst = p.enc.EncodeAll(plain, dst)
 	frame := dst[begin:]
 	copy(frame, frame[len(zstdMagic):])
-	return dst[:len(dst)-len(zstdMagic)]
+	return dst[:len(dst)-len(zstdMagic)], nil
+}
+
+// leaveAfter takes the encoder away after a rest in which it was not used more than
+// so many times.
+func (p *packer) leaveAfter(uses int) {
+	p.rest = time.AfterFunc(packerRest, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		switch {
+		case p.enc == nil:
+		case p.uses == uses:
+			p.enc = nil
+		default:
+			p.leaveAfter(p.uses)
+		}
+	})
 }
 
 // open gives what was packed; errors are those of the decoder.
