@@ -24,6 +24,9 @@ type download struct {
 	again   int   // how many of them, in a row, ended there
 	passed  int   // answers in a row that ended before anything new came in them
 	stuck   error // why no other attempt can help; nil: one may
+
+	asked  bool  // for the length that nobody has stated
+	length int64 // as the host says it; negative: it does not
 }
 
 // attempt makes one request and learns from it how to make the next. done means
@@ -78,9 +81,9 @@ func (d *download) request(ctx context.Context, offset int64) (done bool, o outc
 			return false, o, d.lie(resp, err)
 		}
 		d.ranged = true
-		return d.receive(resp, 0, end)
+		return d.receive(ctx, resp, 0, end)
 	case resp.StatusCode == http.StatusOK:
-		return d.receiveWhole(resp, offset)
+		return d.receiveWhole(ctx, resp, offset)
 	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable && size < 0 && ranged && offset > 0:
 		if resp.Header.Get("Content-Range") == fmt.Sprintf("bytes */%d", offset) {
 			return true, o, nil // it was whole already, which nobody could know; the digest decides
@@ -120,7 +123,7 @@ func (d *download) header(offset int64) http.Header {
 
 // receiveWhole takes a 200. When bytes are here already, the upstream ignored
 // the range or says that the file has changed.
-func (d *download) receiveWhole(resp *http.Response, offset int64) (bool, outcome, error) {
+func (d *download) receiveWhole(ctx context.Context, resp *http.Response, offset int64) (bool, outcome, error) {
 	size := d.target.Size()
 	if n := resp.ContentLength; n >= 0 && size >= 0 && n != size {
 		return false, outcome{odd: true}, d.lie(resp, fmt.Errorf("it offers %d bytes, the index states %d", n, size))
@@ -130,7 +133,7 @@ func (d *download) receiveWhole(resp *http.Response, offset int64) (bool, outcom
 	switch {
 	case offset == 0:
 		d.target.SetValidator(etag)
-		return d.receive(resp, 0, size)
+		return d.receive(ctx, resp, 0, size)
 	case !same && !d.manner.noIfRange && !d.manner.whole && d.target.Validator() != "":
 		// Its ETag changes, perhaps from one server of many to the next. The
 		// index names the bytes by digest, so asking for the rest without a
@@ -143,7 +146,7 @@ func (d *download) receiveWhole(resp *http.Response, offset int64) (bool, outcom
 			return false, outcome{}, err
 		}
 		d.target.SetValidator(etag)
-		return d.receive(resp, 0, size)
+		return d.receive(ctx, resp, 0, size)
 	case d.Elsewhere && offset > cheap:
 		d.stuck = ErrNoRanges
 		return false, outcome{}, d.lie(resp, d.stuck)
@@ -152,7 +155,7 @@ func (d *download) receiveWhole(resp *http.Response, offset int64) (bool, outcom
 	// not thrown away, whatever the ETag says: the digest decides about them, and
 	// another answer may be shorter than they are.
 	d.manner.whole = true
-	return d.receive(resp, offset, size)
+	return d.receive(ctx, resp, offset, size)
 }
 
 // cheap is how many bytes may come again before it is better to ask elsewhere.
@@ -160,7 +163,7 @@ const cheap = 64 << 10
 
 // receive writes the body, which ends before the byte end (negative where nobody
 // knows), after passing over the first skip bytes of it.
-func (d *download) receive(resp *http.Response, skip, end int64) (done bool, o outcome, err error) {
+func (d *download) receive(ctx context.Context, resp *http.Response, skip, end int64) (done bool, o outcome, err error) {
 	o.began, o.worn = true, wire.Kept(resp)
 	if skip > 0 {
 		if _, err := io.CopyN(io.Discard, resp.Body, skip); err != nil {
@@ -171,6 +174,14 @@ func (d *download) receive(resp *http.Response, skip, end int64) (done bool, o o
 	buf := make([]byte, 32<<10)
 	for {
 		want := buf
+		if end < 0 && resp.ContentLength < 0 && t.Offset() >= unbounded {
+			if end = d.total(ctx); end >= 0 && end < t.Offset() {
+				if err := d.reset(); err != nil { // these are no bytes to go on from
+					return false, o, err
+				}
+				return false, o, d.lie(resp, fmt.Errorf("more comes than the %d bytes of which its host speaks", end))
+			}
+		}
 		if end >= 0 {
 			// What an upstream sends beyond that is not read: the digest decides
 			// about the bytes before it.
@@ -186,7 +197,7 @@ func (d *download) receive(resp *http.Response, skip, end int64) (done bool, o o
 		switch {
 		case end >= 0 && t.Offset() == end:
 			o.whole = true
-			return t.Size() >= 0 && end == t.Size(), o, nil
+			return end == t.Size() || t.Size() < 0 && d.asked && end == d.length, o, nil
 		case err == io.EOF && end < 0:
 			return true, o, nil // nobody knows better; the digest decides
 		case err == io.EOF:
@@ -196,6 +207,33 @@ func (d *download) receive(resp *http.Response, skip, end int64) (done bool, o o
 			return false, o, d.ended(err)
 		}
 	}
+}
+
+// unbounded is how much may come of an answer that states no length, of a file of
+// which the index states none, before its host is asked how long it is: such an
+// answer need have no end.
+const unbounded = 64 << 10
+
+// total asks how long the file is, once; negative where the host does not say.
+func (d *download) total(ctx context.Context) int64 {
+	if d.asked {
+		return d.length
+	}
+	d.asked, d.length = true, -1
+	header := d.Header.Clone()
+	if header == nil {
+		header = make(http.Header)
+	}
+	header.Set("Accept-Encoding", "identity")
+	resp, err := d.Client.Get(ctx, http.MethodHead, d.address, header)
+	if err != nil {
+		return -1 // the answer that is under way may end all the same
+	}
+	defer func() { _ = resp.Body.Close() }() // it has none
+	if resp.StatusCode == http.StatusOK && checkContent(resp) == nil {
+		d.length = resp.ContentLength
+	}
+	return d.length
 }
 
 // learn chooses the manner of the next request, and notices where none can help.

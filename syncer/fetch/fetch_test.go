@@ -240,6 +240,42 @@ func TestSizeUnknown(t *testing.T) {
 	}
 }
 
+// TestNoEnd has an answer go on for ever, of a file whose size nobody has stated. Its
+// host knows it, and no more is read than the file has; what came beyond it before the
+// host was asked is not kept.
+func TestNoEnd(t *testing.T) {
+	for _, payload := range []int{400_000, 30_000} {
+		b := start(t, payload)
+		b.server.Tell(upstreamtest.OnFile(wheelName), upstreamtest.Endless(), -1)
+		m := &memory{size: -1}
+		err := b.fetcher.Fetch(t.Context(), b.server.FileURL(wheelName), m)
+		if payload > unbounded && (err != nil || !bytes.Equal(m.b, b.content)) {
+			t.Errorf("%d bytes of %d, %v", len(m.b), len(b.content), err)
+		}
+		if payload < unbounded && (wire.CauseOf(err) != wire.Lie || len(m.b) > 0) {
+			t.Errorf("%d bytes of %d are kept, %v", len(m.b), len(b.content), err)
+		}
+		most := 2 // one, and one for the length
+		if err != nil {
+			most = DefaultPatience + 1
+		}
+		if n := len(b.requests()); n != most {
+			t.Errorf("%d requests, want %d", n, most)
+		}
+	}
+}
+
+// TestEndUnknown: an answer without a length is taken to its end where the host does
+// not know it either.
+func TestEndUnknown(t *testing.T) {
+	b := start(t, 400_000)
+	b.server.Tell(upstreamtest.OnFile(wheelName), upstreamtest.WithoutLength(), -1)
+	m := &memory{size: -1}
+	if err := b.fetcher.Fetch(t.Context(), b.server.FileURL(wheelName), m); err != nil || !bytes.Equal(m.b, b.content) {
+		t.Errorf("%d bytes of %d, %v", len(m.b), len(b.content), err)
+	}
+}
+
 func TestTargetFails(t *testing.T) {
 	b := start(t, 100_000)
 	m := &memory{size: int64(len(b.content)), full: 40_000}
