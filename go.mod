@@ -21,7 +21,7 @@ require (
 	google.golang.org/protobuf v1.36.7
 )
 
-require golang.org/x/crypto v0.58.0 // indirect
+require golang.org/x/crypto v0.58.0
 
 require (
 	github.com/VividCortex/ewma v1.2.0 // indirect

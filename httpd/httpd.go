@@ -20,6 +20,7 @@ import (
 	"strings"
 	"time"
 
+	"cheeseboard/httpd/admin"
 	"cheeseboard/httpd/authority"
 	"cheeseboard/httpd/feed"
 	"cheeseboard/httpd/files"
@@ -48,6 +49,8 @@ type Deps struct {
 	Legacy legacy.Index
 	// Upload takes private packages at upload.Path; nil: nothing can be uploaded.
 	Upload http.Handler
+	// Admin is administration, at admin.Path; nil: there is none.
+	Admin http.Handler
 	// Root gives the root certificate of the box's own authority, as PEM, or nil
 	// where there is none; a nil Root: there never is.
 	Root func() []byte
@@ -115,6 +118,10 @@ func New(d Deps) *Handler {
 	}
 	if d.Legacy != nil {
 		h.mux.Handle(legacy.Path, legacy.New(d.Legacy, d.Log))
+	}
+	if d.Admin != nil {
+		h.mux.Handle(admin.Path, d.Admin)
+		h.mux.Handle(strings.TrimSuffix(admin.Path, "/"), http.RedirectHandler(admin.Path, http.StatusSeeOther))
 	}
 	if d.Root != nil {
 		h.mux.Handle(authority.Path, authority.New(d.Root))

@@ -55,6 +55,7 @@ type App struct {
 	secure secure
 	// guesses counts wrong tokens and passphrases.
 	guesses *throttle.Throttle
+	fresh   string // see FirstPassphrase
 
 	opened    time.Time
 	responses metrics.Responses // of all fronts
@@ -82,6 +83,7 @@ type rooms struct {
 	names    *names.Finder
 	ours     ours
 	keys     *keys
+	admin    *administration // nil: the settings want none
 
 	ctx    context.Context // ends before they are closed
 	cancel context.CancelFunc
@@ -163,6 +165,8 @@ func (a *App) build(c config.Config, store *storage.Store, own ours, options syn
 	r.tally = &lineTally{next: r.record}
 	r.Engine.Line.Recorder = r.tally
 	changes := &journal{store: store, space: whole}
+	var adminFront http.Handler
+	r.admin, adminFront = a.newAdmin(c, store)
 	r.names = store.Search(r.Engine.Heard)
 	r.front = httpd.New(httpd.Deps{
 		Search: a.search,
@@ -170,7 +174,7 @@ func (a *App) build(c config.Config, store *storage.Store, own ours, options syn
 		Upload: upload.New(upload.Deps{
 			Keys: r.keys, Shelf: uploads{own, time.Now}, MaxSize: int64(c.Private.MaxFileSize), Throttle: a.guesses, Log: a.log,
 		}),
-		Root: a.secure.root, Health: a.healthz, Metrics: a.metrics, Provenance: frontProvenance{r.Engine, whole}, Responses: &a.responses, Name: c.Serve.Name, Log: a.log, Scratch: store.Scratch,
+		Root: a.secure.root, Admin: adminFront, Health: a.healthz, Metrics: a.metrics, Provenance: frontProvenance{r.Engine, whole}, Responses: &a.responses, Name: c.Serve.Name, Log: a.log, Scratch: store.Scratch,
 	})
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	if err := a.addWings(&r, options); err != nil {
@@ -182,7 +186,9 @@ func (a *App) build(c config.Config, store *storage.Store, own ours, options syn
 
 // Handler is the HTTP front, for whoever listens by himself.
 func (a *App) Handler() http.Handler {
-	return a.gate.guard(respectMirrors(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.entrance.ServeHTTP(w, r) })))
+	return a.gate.guard(respectMirrors(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.readers(a.entrance).ServeHTTP(w, r)
+	})))
 }
 
 // respectMirrors gives another box that asks as a mirror's client what is here:

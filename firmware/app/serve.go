@@ -73,6 +73,9 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 		defer cancel() // nor is one whose rooms could not be opened again
 		runErr = a.keep(ctx)
 	})
+	if a.fresh, err = a.firstPassphrase(); err != nil {
+		a.log.Error("no passphrase for administration could be set", "reason", err)
+	}
 	if ready != nil {
 		ready(listener.Addr())
 	}

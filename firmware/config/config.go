@@ -22,6 +22,7 @@ type Config struct {
 	TLS      TLS
 	Policy   Policy
 	Private  Private
+	Access   Access
 	Storage  Storage
 	Log      Log
 }
@@ -84,6 +85,21 @@ type TLS struct {
 	Certificate string // PEM file; "" for an authority of the box's own
 	Key         string // PEM file
 }
+
+// Access is the [access] table: who may do what.
+type Access struct {
+	Read  ReadAccess
+	Admin bool // there is administration at /admin/
+}
+
+// ReadAccess says who may read the index and its files.
+type ReadAccess string
+
+// The values of a ReadAccess.
+const (
+	ReadEverybody ReadAccess = "everybody"
+	ReadToken     ReadAccess = "token" // who shows one
+)
 
 // Private is the [private] table: packages that are uploaded here.
 type Private struct {
@@ -158,6 +174,7 @@ func Default() Config {
 			MaxFileSize:  2 * gigabyte,
 			RemovalGuard: 0.1,
 		},
+		Access:  Access{Read: ReadEverybody, Admin: true},
 		Private: Private{MaxFileSize: gigabyte},
 		Storage: Storage{Reserve: 256 * megabyte, ScrubRate: 2 * megabyte, ScrubInterval: Duration(7 * 24 * time.Hour)},
 		Log:     Log{Level: slog.LevelInfo, Format: LogText},

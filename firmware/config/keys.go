@@ -32,6 +32,7 @@ func tables() []table {
 		{"policy", "What is neither given out nor fetched, whatever upstream has. Pages say what is left out, and why."},
 		{"tls", "Encryption on the LAN: https, beside http."},
 		{"private", "Packages of your own, which are uploaded here."},
+		{"access", "Who may do what."},
 		{"sync", "What this box holds before anyone asks for it."},
 		{"storage", "How the disk is used."},
 		{"log", "What is written to standard error."},
@@ -59,7 +60,7 @@ func keysOf(c *Config) []key {
 			{indexPath,
 				"Other indexes than that of [upstream], each as a table [[index]]: a name, under which it stands at /NAME/simple/, its url, and the projects that come from there and from nowhere else (* stands for anything). What no index claims comes from [upstream].",
 				`[{name="corp", url="http://pkg.example/", projects=["corp-*"]}]`, indexes{&c.Index}}},
-		serveKeys(&c.Serve), upstreamKeys(&c.Upstream), lineKeys(&c.Line), pullKeys(&c.Pull), policyKeys(&c.Policy), tlsKeys(&c.TLS), privateKeys(&c.Private),
+		serveKeys(&c.Serve), upstreamKeys(&c.Upstream), lineKeys(&c.Line), pullKeys(&c.Pull), policyKeys(&c.Policy), tlsKeys(&c.TLS), privateKeys(&c.Private), accessKeys(&c.Access),
 		selectionKeys(&c.Sync), syncKeys(&c.Sync), storageKeys(&c.Storage), logKeys(&c.Log),
 	)
 }
@@ -193,6 +194,17 @@ func tlsKeys(c *TLS) []key {
 		{"tls.key",
 			"PEM file with the private key of tls.certificate.",
 			`"/etc/ssl/private/box.key"`, text(&c.Key, anyText)},
+	}
+}
+
+func accessKeys(c *Access) []key {
+	return []key{
+		{"access.read",
+			`Who may read the index and its files: "everybody", or "token" for those who show one (cheeseboard token add --read).`,
+			`"token"`, choice(&c.Read, func(r ReadAccess) string { return string(r) }, ReadEverybody, ReadToken)},
+		{"access.admin",
+			"Whether there is administration at /admin/, for those who know the passphrase (cheeseboard passphrase).",
+			"false", boolean(&c.Admin)},
 	}
 }
 

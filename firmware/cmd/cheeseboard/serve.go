@@ -32,6 +32,9 @@ func serve(c *cobra.Command, f *flags) error {
 	err = box.Serve(c.Context(), func(address net.Addr) {
 		welcome(c.OutOrStdout(), settings, address)
 		welcomeSecure(c.OutOrStdout(), settings, box)
+		if made := box.FirstPassphrase(); made != "" {
+			_, _ = fmt.Fprintf(c.OutOrStdout(), "  administration: /admin/, passphrase %s (it is shown this once)\n", made)
+		}
 	})
 	return errors.Join(err, box.Close())
 }
