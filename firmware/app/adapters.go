@@ -208,7 +208,7 @@ func (x frontIndex) Page(ctx context.Context, name pypi.Name) (simple.Page, erro
 	if errors.As(err, &absent) {
 		return simple.Page{}, &simple.Missing{Reason: absent.Reason, RetryAfter: absent.RetryAfter}
 	}
-	return simple.Page{Tag: x.store.ID() + "-" + v.Tag, Visit: v.Visit, Still: x.space.stillOwns(name, v.Still)}, err
+	return x.space.attested(name, simple.Page{Tag: x.store.ID() + "-" + v.Tag, Visit: v.Visit, Still: x.space.stillOwns(name, v.Still)}), err
 }
 
 func (x frontIndex) Names(ctx context.Context) (simple.Names, error) {

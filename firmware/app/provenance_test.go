@@ -149,3 +149,32 @@ func TestProvenanceGoesWithItsFile(t *testing.T) {
 		t.Errorf("%d were swept, %v", n, err)
 	}
 }
+
+// TestPageNamesOwnProvenance holds that pages name this box, by https, where it has a
+// name and speaks that, and that their tags tell.
+func TestPageNamesOwnProvenance(t *testing.T) {
+	o, n, files := attested(t)
+	o.sync()
+	tag := func() string {
+		w, _ := o.ask("/simple/brie/")
+		return w.Header().Get("ETag")
+	}
+	plain := tag()
+	o.want("/simple/brie/", 200, `"provenance":"`+n.URL)
+	for address, want := range map[string]string{
+		":443": "https://box.example/integrity/brie/1.0/" + files[0] + "/provenance", "127.0.0.1:8443": "https://box.example:8443/integrity/brie/1.0/",
+	} {
+		o.config.Serve.Name, o.config.TLS.Address = "box.example", address
+		o.restart("corp-*")
+		o.want("/simple/brie/", 200, `"provenance":"`+want, "!"+n.URL)
+		if tag() == plain {
+			t.Error("the tag does not tell")
+		}
+	}
+	o.config.Serve.Name = ""
+	o.restart("corp-*")
+	o.want("/simple/brie/", 200, `"provenance":"`+n.URL)
+	if tag() != plain {
+		t.Error("the tag does not tell")
+	}
+}

@@ -21,6 +21,9 @@ import (
 type space struct {
 	pypi.Namespace
 	owner func(pypi.Name) string // nil: there is only one index
+	// integrity is where attestations stand, as pages name it: absolute and https;
+	// "" where this box cannot be named so.
+	integrity string
 }
 
 // owns tells whether a project belongs to this index.

@@ -74,7 +74,7 @@ func newEngine(c config.Config, store *storage.Store, line *budget.Budget, addre
 
 // spaceOf is an index by its name.
 func spaceOf(c config.Config, name string) space {
-	s := space{Namespace: pypi.Namespace(name)}
+	s := space{Namespace: pypi.Namespace(name), integrity: integrityBase(c, name)}
 	if len(c.Index) > 0 {
 		s.owner = c.Owner
 	}
