@@ -44,6 +44,11 @@ type Deps struct {
 	Feed feed.Journal
 	// Search finds projects by parts of their names; nil offers no search.
 	Search webui.Searcher
+	// State tells on the page how the box is; nil: the page does not.
+	State func() (webui.State, error)
+	// Projects tells what is known of a project, for the pages for people; nil offers
+	// none.
+	Projects webui.Projects
 	// Legacy knows what is here, for mirrors that ask for it by PyPI's older JSON
 	// API (/pypi/NAME/json); nil offers none.
 	Legacy legacy.Index
@@ -146,7 +151,10 @@ func New(d Deps) *Handler {
 		}, d.Log))
 	}
 	h.mux.HandleFunc("/healthz", h.serveHealth)
-	h.mux.Handle("/{$}", webui.New(d.Name))
+	if d.Projects != nil {
+		h.mux.Handle(webui.ProjectPath, webui.NewProjects(d.Name, d.Projects, d.Log))
+	}
+	h.mux.Handle("/{$}", webui.New(d.Name, d.State, d.Log))
 	h.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if reply.ReadOnly(w, r) {
 			reply.Text(w, r, http.StatusNotFound, "There is nothing at this address. The index stands at /simple/.")

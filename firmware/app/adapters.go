@@ -297,12 +297,10 @@ func (x frontFiles) open(ctx context.Context, ref files.Ref) (*files.Content, er
 // search finds projects for the page.
 func (a *App) search(words string, limit int) (webui.Found, error) {
 	r, err := a.names.Find(words, limit)
-	r.Names = slices.DeleteFunc(r.Names, func(kept pypi.Name) bool {
-		// Those of other indexes stand in their own lists.
-		name, of := kept.Apart()
-		_, blocked := a.Engine.Blocked(name)
-		return blocked || of != "" || a.ours.foreign(name) || a.config.Owner(name) != ""
-	})
+	r.Names = a.known(r.Names)
+	for i := range r.Names {
+		r.Names[i], _ = r.Names[i].Apart()
+	}
 	if errors.Is(err, names.ErrQuery) {
 		err = fmt.Errorf("%w%w", hidden{webui.ErrQuery}, err)
 	}

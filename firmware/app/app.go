@@ -169,8 +169,8 @@ func (a *App) build(c config.Config, store *storage.Store, own ours, options syn
 	r.admin, adminFront = a.newAdmin(c, store)
 	r.names = store.Search(r.Engine.Heard)
 	r.front = httpd.New(httpd.Deps{
-		Search: a.search,
-		Index:  frontIndex{r.Engine, store, changes, whole}, Feed: changes, Legacy: frontLegacy{store, r.Engine, whole}, Source: frontFiles{r.Engine, store, &a.visits, whole},
+		Search: a.search, State: a.state, Projects: a.project,
+		Index: frontIndex{r.Engine, store, changes, whole}, Feed: changes, Legacy: frontLegacy{store, r.Engine, whole}, Source: frontFiles{r.Engine, store, &a.visits, whole},
 		Upload: upload.New(upload.Deps{
 			Keys: r.keys, Shelf: uploads{own, time.Now}, MaxSize: int64(c.Private.MaxFileSize), Throttle: a.guesses, Log: a.log,
 		}),

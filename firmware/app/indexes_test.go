@@ -166,7 +166,9 @@ func TestConfusion(t *testing.T) {
 		o.want("/pypi/corp-tools/json", 404, "belongs to the index corp")
 		o.want("/simple/", 200, "requests", "!corp-tools")
 		o.want("/corp/simple/", 200, "corp-tools", "!requests")
-		o.want("/search?format=json&q=corp", 200, "!corp-tools")
+		o.want("/search?format=json&q=corp", 200, `"names":["corp-tools"]`)
+		o.want("/project/corp-tools", 200, "of the index corp", `href="../corp/simple/corp-tools/"`, "1.0", "!99.0", "!requests")
+		o.want("/project/requests", 200, "2.0", "!99.0")
 		if round > 0 {
 			break
 		}

@@ -3,7 +3,6 @@ package webui
 import (
 	"encoding/json"
 	"errors"
-	"html/template"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -42,31 +41,17 @@ type Search struct {
 
 // NewSearch makes a handler that calls the box by name; "" means cheeseboard.
 func NewSearch(name string, find Searcher, log *slog.Logger) *Search {
-	if name == "" {
-		name = "cheeseboard"
-	}
-	return &Search{name: name, find: find, log: log}
+	return &Search{name: named(name), find: find, log: log}
 }
 
-var searchPage = template.Must(template.New("search").Parse(`<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{.Found.Query}} – {{.Name}}</title>
-<style>:root { color-scheme: light dark; } body { font: 1rem/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }</style>
-</head>
-<body>
-<h1><a href="./">{{.Name}}</a></h1>
+var searchPage = parse(`<h1><a href="./">{{.Name}}</a></h1>
 <form action="search"><input name="q" type="search" value="{{.Found.Query}}" maxlength="200" aria-label="Name of a project"> <button>Search</button></form>
 {{with .Sentence}}<p>{{.}}</p>
 {{end}}<ul>
-{{range .Found.Names}}<li><a href="simple/{{.}}/">{{.}}</a></li>
+{{range .Found.Names}}<li><a href="project/{{.}}">{{.}}</a></li>
 {{end}}</ul>
 {{if .Found.More}}<p>There are more; another word makes it fewer.</p>
-{{end}}</body>
-</html>
-`))
+{{end}}`)
 
 // ServeHTTP answers a search.
 func (s *Search) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -94,18 +79,10 @@ func (s *Search) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.json(w, r, found)
 		return
 	}
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Cache-Control", "no-cache")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'")
-	w.WriteHeader(status)
-	if r.Method == http.MethodHead {
-		return
-	}
-	_ = searchPage.Execute(w, struct { // a client that has gone needs no answer
-		Name, Sentence string
-		Found          Found
-	}{s.name, sentence, found})
+	send(w, r, status, searchPage, struct {
+		Title, Name, Sentence string
+		Found                 Found
+	}{found.Query + " – " + s.name, s.name, sentence, found})
 }
 
 func (s *Search) json(w http.ResponseWriter, r *http.Request, found Found) {

@@ -37,7 +37,7 @@ func TestSearch(t *testing.T) {
 		status    int
 		want, not string
 	}{
-		{"brie", 200, `<a href="simple/old-brie/">old-brie</a>`, "No project"},
+		{"brie", 200, `<a href="project/old-brie">old-brie</a>`, "No project"},
 		{"brie", 200, "There are more", "<script"},
 		{`"><script>alert(1)</script>`, 200, "&lt;script&gt;", "<script"},
 		{"none", 200, "No project is known here", "<li>"},

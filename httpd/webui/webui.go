@@ -1,11 +1,12 @@
-// Package webui is the page for people at the root of the box: what this is,
-// and how to point pip and uv at it. It is one document without scripts, images
-// or other requests, so it works in any browser on a LAN without the internet.
+// Package webui is for people: the page at the root of the box (what this is, how it
+// is, and how to point pip and uv at it), the search, and a page for each project.
+// They are documents without scripts, images or other requests, so they work in any
+// browser on a LAN without the internet.
 package webui
 
 import (
 	_ "embed"
-	"html"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -16,22 +17,56 @@ import (
 )
 
 //go:embed page.html
-var page string
+var homeText string
+
+var homePage = parse(homeText)
+
+// State is how the box is.
+type State struct {
+	Health   string // one sentence
+	Line     string // one sentence on the way to the upstream
+	Projects int    // whose pages are here
+	Files    int    // distributions that are here
+	Bytes    int64
+	Indexes  []IndexState // beside the default one
+}
+
+// IndexState is an index beside the default one.
+type IndexState struct {
+	Name     string // the first part of its addresses
+	Projects string // which belong to it
+	Line     string // one sentence
+}
 
 // Handler serves the page for every path it is given.
-type Handler struct{ name string }
+type Handler struct {
+	name  string
+	state func() (State, error)
+	log   *slog.Logger
+}
 
-// New makes a handler that calls the box by name; "" means cheeseboard.
-func New(name string) *Handler {
-	if name == "" {
-		name = "cheeseboard"
+// New makes a handler that calls the box by name; "" means cheeseboard. state tells
+// how it is, for each request; nil, or an error, which is logged: the page does not
+// say. A nil log discards.
+func New(name string, state func() (State, error), log *slog.Logger) *Handler {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
 	}
-	return &Handler{name: name}
+	return &Handler{name: named(name), state: state, log: log}
+}
+
+// home is what the page shows.
+type home struct {
+	Title, Name string
+	Index       string // the address of the index
+	Trust       string // what pip must be told to trust; "" for nothing
+	State       *State
 }
 
 // ServeHTTP answers with the page. The commands on it carry the address by
 // which the client has reached the box, since that is one that works from there.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Vary", "Host")
 	if !reply.ReadOnly(w, r) {
 		return
 	}
@@ -40,35 +75,19 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		reply.Text(w, r, http.StatusBadRequest, "The Host header is not an address.")
 		return
 	}
-	scheme, trust := "http", " --trusted-host "+hostname
+	page := home{Title: h.name + ": Python packages on this network", Name: h.name, Index: "http://" + authority + "/simple/", Trust: hostname}
 	if r.TLS != nil {
-		scheme, trust = "https", ""
+		page.Index, page.Trust = "https://"+authority+"/simple/", ""
 	}
-	body := strings.NewReplacer(
-		"{{name}}", html.EscapeString(h.name),
-		"{{index}}", html.EscapeString(scheme+"://"+authority+"/simple/"),
-		"{{trust}}", html.EscapeString(trust),
-		"{{trust-config}}", trustConfig(trust, hostname),
-	).Replace(page)
-	header := w.Header()
-	header.Set("Content-Type", "text/html; charset=utf-8")
-	header.Set("Content-Length", strconv.Itoa(len(body)))
-	header.Set("Cache-Control", "no-cache")
-	header.Set("Vary", "Host")
-	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'")
-	w.WriteHeader(http.StatusOK)
-	if r.Method != http.MethodHead {
-		_, _ = w.Write([]byte(body)) // a client that has gone needs no answer
+	if h.state != nil {
+		state, err := h.state()
+		if err != nil {
+			h.log.Error("tell the state on the page", "error", err)
+		} else {
+			page.State = &state
+		}
 	}
-}
-
-// trustConfig is the second command of the lasting set-up; https needs none.
-func trustConfig(trust, hostname string) string {
-	if trust == "" {
-		return ""
-	}
-	return "\npip config set global.trusted-host " + html.EscapeString(hostname)
+	send(w, r, http.StatusOK, homePage, page)
 }
 
 // address checks a Host header and gives it back with its name part alone, the

@@ -36,7 +36,7 @@ func TestPageNamesTheAddressTheClientUsed(t *testing.T) {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Host = tt.host
 		w := httptest.NewRecorder()
-		webui.New("box & co").ServeHTTP(w, r)
+		webui.New("box & co", nil, nil).ServeHTTP(w, r)
 		body := w.Body.String()
 		if tt.trusted == "" {
 			if w.Code != 400 || strings.Contains(body, "<") {
@@ -64,7 +64,7 @@ func TestPageOverTLSNeedsNoTrust(t *testing.T) {
 	r := httptest.NewRequest("GET", "/", nil)
 	r.TLS = new(tls.ConnectionState)
 	w := httptest.NewRecorder()
-	webui.New("").ServeHTTP(w, r)
+	webui.New("", nil, nil).ServeHTTP(w, r)
 	if body := w.Body.String(); strings.Contains(body, "trusted") || !strings.Contains(body, "https://example.com/simple/") {
 		t.Errorf("page over TLS: %s", body)
 	}
@@ -72,7 +72,7 @@ func TestPageOverTLSNeedsNoTrust(t *testing.T) {
 
 func TestMethods(t *testing.T) {
 	get, head, post := httptest.NewRecorder(), httptest.NewRecorder(), httptest.NewRecorder()
-	h := webui.New("")
+	h := webui.New("", nil, nil)
 	h.ServeHTTP(get, httptest.NewRequest("GET", "/", nil))
 	h.ServeHTTP(head, httptest.NewRequest("HEAD", "/", nil))
 	h.ServeHTTP(post, httptest.NewRequest("POST", "/", nil))
