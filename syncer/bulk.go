@@ -30,15 +30,6 @@ const (
 	bulkFails   = 20 // pages that fail one after the other before it gives up for now
 )
 
-// Bulk keeps many pages at once. Its methods may be called concurrently.
-type Bulk interface {
-	// PutPages replaces pages, in as few writes as possible. errs is nil when all of
-	// it is durable; else it holds an error or nil for each. ErrFull.
-	PutPages([]*pypi.Project) (errs []error)
-	// Roll calls yield with each name of a list of a Roll until it returns false.
-	Roll(list byte, yield func(pypi.Name) bool) error
-}
-
 // allPages brings pages until all are here, or the line or the disk ends it. Like
 // roll it is no part of what the pass is for.
 func (p *pass) allPages(told news) {

@@ -93,74 +93,100 @@ func bytesText(n int64) string { return humanize.Bytes(uint64(max(n, 0))) }
 
 // statusText says how a box is in a page of plain lines.
 func statusText(s app.Status, now time.Time) string {
-	var b strings.Builder
-	line := func(label, format string, a ...any) {
-		fmt.Fprintf(&b, "%-9s "+format+"\n", append([]any{label}, a...)...)
-	}
-	ago := func(t time.Time) string { return now.Sub(t).Round(time.Second).String() + " ago" }
+	p := statusPage{now: now}
+	p.box(s)
+	p.bringing(s)
+	p.problems(s)
+	return p.String()
+}
+
+// statusPage is such a page while it is written.
+type statusPage struct {
+	strings.Builder
+	now time.Time
+}
+
+func (b *statusPage) line(label, format string, a ...any) {
+	fmt.Fprintf(b, "%-9s "+format+"\n", append([]any{label}, a...)...)
+}
+
+func (b *statusPage) ago(t time.Time) string {
+	return b.now.Sub(t).Round(time.Second).String() + " ago"
+}
+
+// box says what it is, how it is, and what is here.
+func (b *statusPage) box(s app.Status) {
 	state := "not serving (read from the data folder)"
 	if s.Serving {
 		state = "serving since " + s.Started.Format(time.DateTime)
 	}
-	line("box", "%s, cheeseboard %s, %s", state, s.Version, s.Data)
-	line("health", "%s: %s", s.Health.Severity, s.Health.Summary)
+	b.line("box", "%s, cheeseboard %s, %s", state, s.Version, s.Data)
+	b.line("health", "%s: %s", s.Health.Severity, s.Health.Summary)
 	if s.Health.Action != "" {
-		line("", "%s", s.Health.Action)
+		b.line("", "%s", s.Health.Action)
 	}
-	line("here", "%d files of %d projects, %s; %s free", s.Store.Files, s.Store.Projects, bytesText(s.Store.Bytes), bytesText(s.Store.Free))
+	b.line("here", "%d files of %d projects, %s; %s free", s.Store.Files, s.Store.Projects, bytesText(s.Store.Bytes), bytesText(s.Store.Free))
 	if c := s.Cache; c.Files > 0 {
 		within := "as much as the reserve leaves"
 		if c.Quota > 0 {
 			within = "at most " + bytesText(c.Quota)
 		}
-		line("cached", "%d of them and of their metadata, %s; %s", c.Files, bytesText(c.Bytes), within)
+		b.line("cached", "%d of them and of their metadata, %s; %s", c.Files, bytesText(c.Bytes), within)
 	}
 	if s.Root != "" {
-		line("https", "root certificate at /ca.crt, SHA-256 %s", s.Root)
+		b.line("https", "root certificate at /ca.crt, SHA-256 %s", s.Root)
 	}
-	line("checked", "%s", scrubText(s.Scrub, ago))
+	b.line("checked", "%s", scrubText(s.Scrub, b.ago))
 	if n := len(s.Partials); n > 0 {
 		var have int64
 		for _, p := range s.Partials {
 			have += p.Have
 		}
-		line("arriving", "%d files, %s of them here; they go on where they stopped", n, bytesText(have))
+		b.line("arriving", "%d files, %s of them here; they go on where they stopped", n, bytesText(have))
 	}
+}
+
+// bringing says how the upstream is, and what comes from it.
+func (b *statusPage) bringing(s app.Status) {
 	switch v := s.Sync.Line; {
 	case !s.Serving:
-		line("upstream", "%s", s.Sync.Upstream)
+		b.line("upstream", "%s", s.Sync.Upstream)
 	default:
-		line("upstream", "%s; %s received", s.Sync.Upstream, bytesText(v.Received))
-		line("", "%s", v.Sentence)
+		b.line("upstream", "%s; %s received", s.Sync.Upstream, bytesText(v.Received))
+		b.line("", "%s", v.Sentence)
 	}
 	for _, from := range s.Sync.Sources {
-		line("source", "%s", sourceText(from))
+		b.line("source", "%s", sourceText(from))
 	}
 	switch p := s.Sync.Progress; {
 	case s.Sync.Syncing:
-		line("sync", "under way: %s", progressText(p))
+		b.line("sync", "under way: %s", progressText(p))
 	case s.Sync.Last != nil:
 		l := s.Sync.Last
-		line("sync", "%s: %d projects, %d files brought in (%s), %d projects not complete", ago(l.Started), l.Projects, l.Files, bytesText(l.Bytes), l.Failed)
+		b.line("sync", "%s: %d projects, %d files brought in (%s), %d projects not complete", b.ago(l.Started), l.Projects, l.Files, bytesText(l.Bytes), l.Failed)
 	case s.Sync.Selected == 0:
-		line("sync", "nothing is selected (sync.projects); what clients ask for is fetched")
+		b.line("sync", "nothing is selected (sync.projects); what clients ask for is fetched")
 	default:
-		line("sync", "not yet")
+		b.line("sync", "not yet")
 	}
 	if w := s.Sync.Budget.Waiting; w != "" {
-		line("line", "%s, until %s", w, s.Sync.Budget.Until.Format(time.DateTime))
+		b.line("line", "%s, until %s", w, s.Sync.Budget.Until.Format(time.DateTime))
 	}
 	if c := s.Sync.Budget.Cap; c > 0 {
-		line("month", "%s of %s used", bytesText(s.Sync.Budget.Used), bytesText(c))
+		b.line("month", "%s of %s used", bytesText(s.Sync.Budget.Used), bytesText(c))
 	}
 	for _, w := range s.Sync.Wishes {
-		line("wish", "%s, asked for %s; fetched when the line is back", w.Project, ago(w.Since))
+		b.line("wish", "%s, asked for %s; fetched when the line is back", w.Project, b.ago(w.Since))
 	}
+}
+
+// problems names the other indexes, and what could not be had of any.
+func (b *statusPage) problems(s app.Status) {
 	problems := s.Sync.Problems
 	for _, x := range s.Indexes {
-		line("index", "%s: %s, from %s", x.Name, strings.Join(x.Projects, " "), x.Sync.Upstream)
+		b.line("index", "%s: %s, from %s", x.Name, strings.Join(x.Projects, " "), x.Sync.Upstream)
 		if s.Serving {
-			line("", "%s", x.Sync.Line.Sentence)
+			b.line("", "%s", x.Sync.Line.Sentence)
 		}
 		problems = append(problems, x.Sync.Problems...)
 	}
@@ -173,9 +199,8 @@ func statusText(s app.Status, now time.Time) string {
 		if !p.NextTry.IsZero() {
 			text += fmt.Sprintf(" (failed %d times, next try %s)", p.Failures, p.NextTry.Format(time.DateTime))
 		}
-		line("problem", "%s", text)
+		b.line("problem", "%s", text)
 	}
-	return b.String()
 }
 
 // sourceText says how a mirror does, or a host of files that is in trouble.
