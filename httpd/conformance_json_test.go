@@ -57,10 +57,12 @@ func TestConformanceJSONPage(t *testing.T) {
 		for _, p := range path {
 			switch p := p.(type) {
 			case string:
-				m, ok := v.(map[string]any)
-				if v, ok = m[p]; !ok {
+				m, _ := v.(map[string]any)
+				inner, ok := m[p]
+				if !ok {
 					return "absent"
 				}
+				v = inner
 			case int:
 				v = v.([]any)[p]
 			}

@@ -3,7 +3,6 @@ package httpd_test
 import (
 	"bytes"
 	"compress/gzip"
-	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -13,13 +12,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"cheeseboard/httpd"
-	"cheeseboard/httpd/files"
-	"cheeseboard/httpd/legacy"
-	"cheeseboard/httpd/simple"
-	"cheeseboard/storage/pypi"
+	"cheeseboard/httpd/metrics"
 )
 
 // The tests of conformance hold the front against the standards of the simple
@@ -34,102 +29,6 @@ const (
 	latestHTML = "application/vnd.pypi.simple.latest+html"
 )
 
-// library has projects in which everything occurs that a page can state.
-type library struct{ projects map[pypi.Name]*pypi.Project }
-
-// bytesOf are the bytes of a file of the library, and of its metadata.
-func bytesOf(filename string) []byte { return []byte("the bytes of " + filename) }
-
-func digestOf(filename string) string { return fmt.Sprintf("%x", sha256.Sum256(bytesOf(filename))) }
-
-func newLibrary() *library {
-	file := func(filename string, change func(*pypi.File)) pypi.File {
-		f := pypi.File{
-			Filename: filename, URL: "https://files.example.org/" + filename, Size: int64(len(bytesOf(filename))),
-			Hashes:     pypi.Hashes{{Algorithm: "sha256", Hex: digestOf(filename)}},
-			UploadTime: time.Date(2024, 2, 29, 23, 59, 58, 0, time.UTC),
-		}
-		if change != nil {
-			change(&f)
-		}
-		return f
-	}
-	metadata := func(f *pypi.File) {
-		f.CoreMetadata = pypi.CoreMetadata{Available: true, Hashes: pypi.Hashes{{Algorithm: "sha256", Hex: digestOf(f.Filename + ".metadata")}}}
-	}
-	list := []*pypi.Project{
-		{
-			Name: "holy-grail", LastSerial: 42, Versions: []string{"1.0", "1.1", "2.0", "3.0"},
-			Status: pypi.Status{State: pypi.StatusArchived, Reason: `"So long" & <thanks>`},
-			Files: []pypi.File{
-				file("holy_grail-1.0.tar.gz", nil),
-				file("holy_grail-1.1-py3-none-any.whl", func(f *pypi.File) {
-					metadata(f)
-					f.RequiresPython = ">=3.9,<4"
-					f.UploadTime = time.Date(2025, 1, 2, 3, 4, 5, 60_000_000, time.UTC)
-					f.Provenance = "https://index.example.org/integrity/holy-grail/1.1/holy_grail-1.1-py3-none-any.whl/provenance"
-				}),
-				file("holy_grail-2.0-py3-none-any.whl", func(f *pypi.File) { f.Yanked = pypi.Yanked{Is: true, Reason: `It "breaks" <everything> & more`} }),
-				file("holy_grail-3.0.tar.gz", func(f *pypi.File) { f.Yanked = pypi.Yanked{Is: true}; f.UploadTime = time.Time{} }),
-			},
-		},
-		{Name: "quiet", LastSerial: 7, Files: []pypi.File{}},
-		{
-			Name: "bad", LastSerial: 43, Versions: []string{}, Status: pypi.Status{State: pypi.StatusQuarantined, Reason: "malware"},
-			Files: []pypi.File{file("bad-1.0.tar.gz", nil)},
-		},
-	}
-	l := &library{projects: make(map[pypi.Name]*pypi.Project)}
-	for _, p := range list {
-		l.projects[p.Name] = p
-	}
-	return l
-}
-
-func (l *library) Page(_ context.Context, name pypi.Name) (simple.Page, error) {
-	p := l.projects[name]
-	if p == nil {
-		return simple.Page{}, &simple.Missing{Reason: "There is no such project."}
-	}
-	return simple.Page{Tag: "g" + string(name), Visit: visit(p)}, nil
-}
-
-func (l *library) Names(context.Context) (simple.Names, error) {
-	return simple.Names{Tag: "list", LastSerial: 43, Each: func(yield func(pypi.ListEntry, error) bool) {
-		for _, name := range []pypi.Name{"bad", "holy-grail", "quiet"} {
-			if !yield(pypi.ListEntry{Name: name, Serial: l.projects[name].LastSerial}, nil) {
-				return
-			}
-		}
-	}}, nil
-}
-
-func (l *library) Open(_ context.Context, ref files.Ref) (*files.Content, error) {
-	p := l.projects[ref.Name]
-	if p == nil || !slices.ContainsFunc(p.Files, func(f pypi.File) bool {
-		return f.Filename == ref.Filename && (!ref.Metadata || f.CoreMetadata.Available)
-	}) {
-		return nil, &files.Missing{Reason: "There is no such file."}
-	}
-	name := ref.Filename
-	if ref.Metadata {
-		name += ".metadata"
-	}
-	return &files.Content{Reader: bytes.NewReader(bytesOf(name)), Size: int64(len(bytesOf(name))), Digest: sha256.Sum256(bytesOf(name))}, nil
-}
-
-func (l *library) Here(_ context.Context, name pypi.Name) (*legacy.Project, error) {
-	p := l.projects[name]
-	if p == nil || p.Status.State == pypi.StatusQuarantined {
-		return nil, &legacy.Missing{Reason: "There is no such project."}
-	}
-	out := &legacy.Project{Tag: "l" + string(name), Serial: p.LastSerial, Metadata: func(*pypi.File) ([]byte, error) { return nil, nil }}
-	for _, f := range p.Files {
-		out.Files = append(out.Files, legacy.File{File: f, Arrived: time.Unix(1e9, 0)})
-	}
-	return out, nil
-}
-
 // shop is a front over the library, and a client that follows no redirects and
 // undoes no compression.
 type shop struct {
@@ -141,7 +40,12 @@ type shop struct {
 func newShop(t *testing.T) *shop {
 	l := newLibrary()
 	server := httptest.NewUnstartedServer(nil)
-	server.Config = httpd.NewServer(httpd.New(httpd.Deps{Index: l, Source: l, Legacy: l}), nil)
+	server.Config = httpd.NewServer(httpd.New(httpd.Deps{
+		Index: l, Source: l, Legacy: l, Provenance: l, Search: l.search, Projects: l.project,
+		Metrics: func() ([]metrics.Family, error) {
+			return []metrics.Family{metrics.One("cheeseboard_files", "Files.", metrics.Gauge, 4)}, nil
+		},
+	}), nil)
 	server.Start()
 	t.Cleanup(server.Close)
 	return &shop{t, server.URL, &http.Client{
@@ -337,6 +241,8 @@ func TestConformanceHead(t *testing.T) {
 	for _, path := range []string{
 		"/", "/simple", "/simple/", "/simple/holy-grail", "/simple/holy-grail/", "/simple/Holy-Grail/", "/simple/bad/", "/simple/unknown/",
 		"/simple/?format=image/png", "/pypi/holy-grail/json", "/pypi/holy-grail/1.1/json", "/pypi/holy-grail/9/json", "/pypi/Holy-Grail/json",
+		"/search?q=grail", "/search?q=grail&format=json", "/project/holy-grail", "/project/unknown", "/project/Holy-Grail",
+		"/integrity/holy-grail/1.1/" + wheel + "/provenance", "/integrity/holy-grail/1.0/holy_grail-1.0.tar.gz/provenance",
 		"/healthz", "/nothing", file, file + ".metadata", file + ".asc", strings.Replace(file, "/files/", "/packages/", 1),
 	} {
 		for _, coding := range []string{"identity", "gzip"} {
