@@ -74,6 +74,14 @@ func TestBytes(t *testing.T) {
 	if got := hex.EncodeToString(rest); got != want {
 		t.Errorf("the rest is\n%s, want\n%s", got, want)
 	}
+	// What is not known stands behind that.
+	h.project.Files[1].Unknown, h.project.Unknown, h.project.InMeta = `"k":1`, `"p":2`, `"m":3`
+	var more writer
+	more.head(h)
+	if got := hex.EncodeToString(more.rest); got != want+"01"+"01"+"05"+hex.EncodeToString([]byte(`"k":1`))+
+		"05"+hex.EncodeToString([]byte(`"p":2`))+"05"+hex.EncodeToString([]byte(`"m":3`)) {
+		t.Errorf("with unknown members the rest is\n%s", got)
+	}
 	state := appendState(nil, []Mark{{List: "wish"}}, []byte("x"), true)
 	if string(state) != "\x03\x04wishx" {
 		t.Errorf("a state is %q", state)

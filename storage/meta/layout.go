@@ -93,7 +93,7 @@ func arrange(old []chunk, files []pypi.File) (inline []pypi.File, chunks []chunk
 }
 
 func weight(f *pypi.File) int {
-	n := 96 + len(f.Filename) + len(f.URL) + len(f.RequiresPython) + len(f.Yanked.Reason) + len(f.Provenance)
+	n := 96 + len(f.Filename) + len(f.URL) + len(f.RequiresPython) + len(f.Yanked.Reason) + len(f.Provenance) + len(f.Unknown)
 	for _, h := range slices.Concat(f.Hashes, f.CoreMetadata.Hashes) {
 		n += len(h.Algorithm) + len(h.Hex)
 	}

@@ -65,6 +65,7 @@ func page(t testing.TB, name pypi.Name, n int) *pypi.Project {
 			f.Yanked.Is = true
 			f.URL = "https://elsewhere.example/download?id=7"
 			f.GPGSig = pypi.No
+			f.Unknown = `"slsa":{"level":3}`
 		case 4:
 			f.UploadTime = time.Date(2024, 2, 29, 23, 59, 59, 123456000, time.UTC)
 			f.RequiresPython = ">=3.8,<4"
@@ -124,6 +125,7 @@ func TestRoundTrip(t *testing.T) {
 	full := page(t, "full", 20)
 	full.Status = pypi.Status{State: "archived", Reason: "done"}
 	full.Tracks = []string{"https://a.example/simple/full/"}
+	full.Unknown, full.InMeta = `"next":[ 1 ]`, `"_rev":"x"`
 	full.Alternates = []string{}
 	var all []*pypi.Project
 	for _, p := range []*pypi.Project{full, page(t, "small", 1), page(t, "brim", 64), page(t, "over", 65), page(t, "giant", 10_000), {Name: "bare"}} {

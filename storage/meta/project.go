@@ -264,6 +264,7 @@ func (w *writer) head(h *head) {
 		w.uint(uint64(c.generation))
 	}
 	w.files(p.Files)
+	w.unknown(p.Files, p)
 }
 
 func (w *writer) files(files []pypi.File) {
@@ -298,12 +299,14 @@ func (d *DB) head(txn *badger.Txn, name pypi.Name) (*head, []byte, error) {
 	for n := r.uint(); n > 0 && r.err == nil; n-- {
 		p.Files = append(p.Files, r.file())
 	}
+	r.unknown(p.Files, p)
 	return h, raw, r.err
 }
 
 func (d *DB) packChunk(files []pypi.File) ([]byte, error) {
 	var w writer
 	w.files(files)
+	w.unknown(files, nil)
 	return d.pack(&w)
 }
 
@@ -322,5 +325,6 @@ func (d *DB) readChunk(txn *badger.Txn, name pypi.Name, c *chunk) error {
 	for n := r.uint(); n > 0 && r.err == nil; n-- {
 		c.files = append(c.files, r.file())
 	}
+	r.unknown(c.files, nil)
 	return r.err
 }

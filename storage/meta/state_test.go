@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -127,6 +128,45 @@ func FuzzParseState(f *testing.F) {
 		again, v, p, err := parseState(appendState(nil, marks, value, packed))
 		if err != nil || p != packed || !cmp.Equal(again, names) || string(v) != string(value) {
 			t.Errorf("%q, %q became %q, %q (%v)", names, value, again, v, err)
+		}
+	})
+}
+
+// FuzzFiles reads anything as the files of a record: it ends, with an error or not,
+// and what it gives can be written and read again.
+func FuzzFiles(f *testing.F) {
+	var w writer
+	files := page(f, "seed", 9).Files
+	w.files(files)
+	w.unknown(files, &pypi.Project{Unknown: `"a":1`})
+	f.Add(w.raw, w.rest)
+	read := func(w writer) (files []pypi.File, p pypi.Project, err error) {
+		r := &reader{raw: w.raw, rest: w.rest, all: string(w.rest)}
+		for n := r.uint(); n > 0 && r.err == nil; n-- {
+			files = append(files, r.file())
+		}
+		r.unknown(files, &p)
+		return files, p, r.err
+	}
+	f.Fuzz(func(t *testing.T, raw, rest []byte) {
+		files, p, err := read(writer{raw: raw, rest: rest})
+		if err != nil {
+			if !errors.Is(err, ErrDamaged) {
+				t.Fatal(err)
+			}
+			return
+		}
+		var w writer
+		w.files(files)
+		w.unknown(files, &p)
+		again, q, err := read(w)
+		if err != nil || len(again) != len(files) || q.Unknown != p.Unknown || q.InMeta != p.InMeta {
+			t.Fatalf("%d files, then %d (%v)", len(files), len(again), err)
+		}
+		for i := range files {
+			if files[i].Unknown != again[i].Unknown || files[i].Filename != again[i].Filename {
+				t.Errorf("file %d is %+v, was %+v", i, again[i], files[i])
+			}
 		}
 	})
 }

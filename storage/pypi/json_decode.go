@@ -17,8 +17,9 @@ var utf8BOM = []byte("\xef\xbb\xbf")
 //
 // An entry that is not safe or not sound is left out and named among the
 // refusals, in which an empty Filename stands for something that is not a file,
-// such as a version; at most 1,000 are named. Unknown keys are ignored, null
-// counts as absent. Of two entries with one name the first is kept; if they do
+// such as a version; at most 1,000 are named. The members of files, of the page and
+// of its meta whose keys are not known are kept as they are (see Unknown); of known
+// ones null counts as absent. Of two entries with one name the first is kept; if they do
 // not state the same SHA-256 the second is refused.
 //
 // The error wraps ErrNotIndex (ErrTruncated if the text stops too early),
@@ -41,11 +42,12 @@ func DecodeProjectJSON(body []byte, want Name, base *url.URL) (*Project, []Refus
 // They are located first, since a page may give its version after its files.
 type jsonPageParts struct {
 	meta, name, status, versions, alternates, files []byte
+	unknown                                         unknownMembers
 }
 
 // splitJSONPage checks that the whole body is JSON, and locates the parts.
 func splitJSONPage(body []byte) (*jsonPageParts, error) {
-	var parts jsonPageParts
+	parts := jsonPageParts{unknown: unknownMembers{known: knownOfProject, most: maxUnknownOfProject}}
 	r := &jsonReader{buf: body}
 	err := r.object(func(key []byte) error {
 		var part *[]byte
@@ -62,8 +64,6 @@ func splitJSONPage(body []byte) (*jsonPageParts, error) {
 			part = &parts.alternates
 		case "files":
 			part = &parts.files
-		default:
-			return r.skip()
 		}
 		c, err := r.peek()
 		if err != nil {
@@ -72,6 +72,10 @@ func splitJSONPage(body []byte) (*jsonPageParts, error) {
 		start := r.pos
 		if err := r.skip(); err != nil {
 			return err
+		}
+		if part == nil {
+			parts.unknown.add(key, body[start:r.pos])
+			return nil
 		}
 		if *part != nil {
 			// Which of the two is meant is anyone's guess, and readers differ.
@@ -129,6 +133,7 @@ func (d *jsonPage) project(top *jsonPageParts, want Name) (*Project, error) {
 	if len(top.files) == 0 || top.files[0] != '[' {
 		return nil, fmt.Errorf("read files: there is no array of them: %w", ErrNotIndex)
 	}
+	p.Unknown = d.entries.unknown(&top.unknown)
 	d.at(top.files)
 	return p, d.array(d.file)
 }
@@ -138,6 +143,7 @@ func (d *jsonPage) meta(part []byte, p *Project) error {
 	version := ""
 	if len(part) > 0 && part[0] == '{' {
 		d.at(part)
+		unknown := unknownMembers{known: knownOfMeta, most: maxUnknownOfProject}
 		err := d.object(func(key []byte) (err error) {
 			switch string(key) {
 			case "api-version":
@@ -147,27 +153,28 @@ func (d *jsonPage) meta(part []byte, p *Project) error {
 			case "tracks":
 				p.Tracks, err = d.tracks()
 			default:
-				err = d.skip()
+				var value []byte
+				if value, err = d.value(); err == nil {
+					unknown.add(key, value)
+				}
 			}
 			return err
 		})
 		if err != nil {
 			return err
 		}
+		p.InMeta = d.entries.unknown(&unknown)
 	}
 	return checkAPIVersion(version)
 }
 
 func (d *jsonPage) tracks() ([]string, error) {
-	if _, err := d.peek(); err != nil {
-		return nil, err
-	}
-	start := d.pos
-	if err := d.skip(); err != nil {
+	value, err := d.value()
+	if err != nil {
 		return nil, err
 	}
 	inner := jsonPage{entries: d.entries}
-	urls, err := inner.texts("tracks", d.buf[start:d.pos])
+	urls, err := inner.texts("tracks", value)
 	return d.entries.list("tracks", urls), err
 }
 

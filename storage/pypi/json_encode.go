@@ -8,11 +8,12 @@ import (
 // AppendProjectJSON appends the project's page in its JSON form (PEP 691, API
 // 1.4) and returns the extended slice.
 //
-// What is not known is left out; nothing is ever null, and `dist-info-metadata`
+// What is not stated is left out; nothing of ours is ever null, and `dist-info-metadata`
 // is never written, for some releases of pip fail on either. `files` and
 // `versions` are always arrays. The versions are written as p states them: where
 // an index states none, deriving them from the file names is the caller's work.
-// A quarantined project is written without files (PEP 792).
+// A quarantined project is written without files (PEP 792). Unknown members are
+// written as they came.
 func AppendProjectJSON(dst []byte, p *Project, link Link) []byte {
 	return projectJSON(dst, p, FilesOf(p), link, nil)
 }
@@ -25,6 +26,7 @@ func projectJSON(dst []byte, p *Project, files Files, link Link, out *pieces) []
 	if len(p.Tracks) > 0 {
 		dst = appendJSONStrings(append(dst, `,"tracks":`...), p.Tracks)
 	}
+	dst = appendUnknown(dst, p.InMeta)
 	dst = appendJSONString(append(dst, `},"name":`...), string(p.Name))
 	if p.Status.State != "" {
 		dst = appendJSONString(append(dst, `,"project-status":{"status":`...), p.Status.State)
@@ -39,6 +41,7 @@ func projectJSON(dst []byte, p *Project, files Files, link Link, out *pieces) []
 	if len(p.Notes) > 0 {
 		dst = appendJSONStrings(append(dst, `,"_notes":`...), p.Notes)
 	}
+	dst = appendUnknown(dst, p.Unknown)
 	dst = appendJSONStrings(append(dst, `,"versions":`...), p.Versions)
 	dst = append(dst, `,"files":[`...)
 	first := true
@@ -89,7 +92,7 @@ func appendJSONFile(dst []byte, f *File, link Link) []byte {
 	if f.Provenance != "" {
 		dst = appendJSONString(append(dst, `,"provenance":`...), f.Provenance)
 	}
-	return append(dst, '}')
+	return append(appendUnknown(dst, f.Unknown), '}')
 }
 
 func appendJSONTime(dst []byte, f *File) []byte {

@@ -10,6 +10,7 @@ import (
 type jsonEntry struct {
 	File
 	core, alias []byte // as they stand in the page; nil where not stated
+	unknown     unknownMembers
 	spoiled     string // the first reason to refuse the entry
 }
 
@@ -29,7 +30,7 @@ func (d *jsonPage) file() error {
 		d.entries.refuse("", "the entry is not an object")
 		return d.skip()
 	}
-	e := jsonEntry{File: File{Size: SizeUnknown}}
+	e := jsonEntry{File: File{Size: SizeUnknown}, unknown: unknownMembers{known: knownOfFile, most: maxUnknownOfFile}}
 	if err := d.object(func(key []byte) error { return d.member(&e, key) }); err != nil {
 		return err
 	}
@@ -46,18 +47,19 @@ func (d *jsonPage) file() error {
 		d.entries.refuse(e.Filename, e.spoiled)
 		return nil
 	}
+	e.Unknown = d.entries.unknown(&e.unknown)
 	d.entries.add(e.File)
 	return nil
 }
 
-// member takes the value of one key. null is the same as no key.
+// member takes the value of one key. null is the same as no key, if the key is known.
 func (d *jsonPage) member(e *jsonEntry, key []byte) error {
 	c, err := d.peek()
 	if err != nil {
 		return err
 	}
 	if c == 'n' {
-		return d.skip()
+		return d.other(e, key)
 	}
 	switch string(key) {
 	case "filename":
@@ -88,13 +90,25 @@ func (d *jsonPage) member(e *jsonEntry, key []byte) error {
 	case "upload-time":
 		return d.uploadTime(e, c)
 	default:
-		return d.skip()
+		return d.other(e, key)
 	}
+}
+
+// other takes the value of a key that says nothing here.
+func (d *jsonPage) other(e *jsonEntry, key []byte) error {
+	value, err := d.value()
+	if err == nil {
+		e.unknown.add(key, value)
+	}
+	return err
 }
 
 // value takes any value and returns it as it stands.
 func (d *jsonPage) value() ([]byte, error) {
-	start := d.pos // member has skipped the white space
+	if _, err := d.peek(); err != nil { // behind the white space
+		return nil, err
+	}
+	start := d.pos
 	err := d.skip()
 	return d.buf[start:d.pos], err
 }

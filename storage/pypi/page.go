@@ -90,6 +90,9 @@ type entries struct {
 	refused []Refusal
 	unnamed int    // refusals beyond maxRefusals
 	same    string // the last value that share made
+
+	unknownBytes int // of unknown members
+	unknownLeft  int // objects of which some were left out
 }
 
 func newEntries(base *url.URL) *entries {
@@ -218,6 +221,10 @@ func (e *entries) status(s Status) Status {
 // finish moves the files into the project and returns what was left out.
 func (e *entries) finish(p *Project) []Refusal {
 	p.Files = e.files
+	if e.unknownLeft > 0 {
+		e.refuse("", fmt.Sprintf("unknown keys are left out of %d objects: they take more than %d KB of a file, or %d KB of the page, or are not UTF-8",
+			e.unknownLeft, maxUnknownOfFile>>10, maxUnknownOfPage>>10))
+	}
 	if e.unnamed > 0 {
 		e.refused = append(e.refused, Refusal{Reason: fmt.Sprintf("and %d more entries", e.unnamed)})
 	}

@@ -45,6 +45,7 @@ func checkDecoded(t *testing.T, p *Project, refused []Refusal) {
 		if f.Provenance != "" {
 			checkDecodedURL(t, f.Provenance)
 		}
+		checkUnknown(t, f.Unknown, knownOfFile)
 		if f.Size != SizeUnknown && (f.Size < 0 || f.Size > MaxFileSize) {
 			t.Errorf("size %d", f.Size)
 		}
@@ -65,6 +66,8 @@ func checkDecoded(t *testing.T, p *Project, refused []Refusal) {
 			t.Errorf("a detail of what is not: %+v", f)
 		}
 	}
+	checkUnknown(t, p.Unknown, knownOfProject)
+	checkUnknown(t, p.InMeta, knownOfMeta)
 	for _, u := range slices.Concat(p.Tracks, p.Alternates) {
 		checkDecodedURL(t, u)
 	}
@@ -114,6 +117,7 @@ func FuzzDecodeProjectJSON(f *testing.F) {
 	for _, shape := range pageShapes {
 		f.Add(AppendProjectJSON(nil, shape.page, nil))
 	}
+	f.Add(AppendProjectJSON(nil, withUnknown(), nil))
 	base := mustURL(f, "https://u:p@index.example/simple/frob/")
 	f.Fuzz(func(t *testing.T, body []byte) {
 		p, refused, err := DecodeProjectJSON(body, "frob", base)

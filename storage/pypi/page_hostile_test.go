@@ -119,7 +119,7 @@ func TestOddButSoundEntries(t *testing.T) {
 		{`"url":"https://f.example/a.whl","size":null,"yanked":null,"upload-time":null,"provenance":null,"hashes":null,
 		  "requires-python":null,"core-metadata":null,"dist-info-metadata":null,"gpg-sig":null`, nil},
 		{`"url":"https://f.example/a.whl","hashes":{"sha256":null,"md5":"` + strings.ToUpper(md5A) + `"}`, func(f *File) { f.Hashes = Hashes{{"md5", md5A}} }},
-		{`"url":"https://f.example/a.whl","_private":{"a":[1,{"b":"\ud83e\uddc0"}]},"new-key":-1.5e+10`, nil},
+		{`"url":"https://f.example/a.whl","_private":{"a":[1,{"b":"\ud83e\uddc0"}]},"new-key":-1.5e+10`, func(f *File) { f.Unknown = `"_private":{"a":[1,{"b":"\ud83e\uddc0"}]},"new-key":-1.5e+10` }},
 		{`"url":"https://f.example/a.whl","upload-time":""`, nil},
 		{`"url":"https://f.example/a.whl","upload-time":"2024-05-06T07:08:09.5Z"`, func(f *File) { f.UploadTime = time.Date(2024, 5, 6, 7, 8, 9, 5e8, time.UTC) }},
 		{`"url":"https://f.example/a.whl","upload-time":"2024-05-06T07:08:09.123456789Z"`, func(f *File) { f.UploadTime = time.Date(2024, 5, 6, 7, 8, 9, 123456000, time.UTC) }},
@@ -200,7 +200,7 @@ func TestPageLevelOddities(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &Project{Name: "frob", Versions: []string{"1.0", "3"}, Status: Status{State: StatusArchived}, Tracks: []string{"https://a.example/"}}
+	want := &Project{Name: "frob", Versions: []string{"1.0", "3"}, Status: Status{State: StatusArchived}, Tracks: []string{"https://a.example/"}, Unknown: `"unknown":null`}
 	samePages(t, "page", want, p)
 	if len(refused) != 7 {
 		t.Errorf("refused %q", refused)

@@ -24,6 +24,7 @@ type File struct {
 	Size           int64        // bytes; SizeUnknown where not stated
 	UploadTime     time.Time    // UTC; zero where not stated (PEP 700)
 	Provenance     string       // absolute URL of the attestations (PEP 740); "" for none
+	Unknown        Unknown      // what else its page states in JSON; HTML pages have and get none
 }
 
 // CoreMetadata says whether a file's metadata can be had apart from it.
@@ -72,6 +73,8 @@ type Project struct {
 	Alternates []string // PEP 708: `alternate-locations`
 	LastSerial int64    // PyPI's change counter (`_last-serial`); 0 where not stated
 	Files      []File
+	Unknown    Unknown // what else the page states in JSON
+	InMeta     Unknown // and in its `meta`
 	// Notes are sentences of whoever offers the page to its readers. They are
 	// written, in JSON under the private key `_notes`, and never read or kept.
 	Notes []string
