@@ -94,7 +94,7 @@ func (e *Engine) young(name pypi.Name, now time.Time) (n int, until time.Time, e
 
 // given leaves out files that the rules do not let out.
 func (e *Engine) given(name pypi.Name, files pypi.Files, now time.Time) pypi.Files {
-	if e.opts.Rules == nil {
+	if !e.opts.Rules.Concerns(name) {
 		return files
 	}
 	return func(yield func(*pypi.File, error) bool) {
@@ -112,7 +112,7 @@ func (e *Engine) given(name pypi.Name, files pypi.Files, now time.Time) pypi.Fil
 // withholding says what is left out of a page, in sentences for its readers; nil where
 // nothing is.
 func (e *Engine) withholding(name pypi.Name, files pypi.Files, now time.Time) ([]string, error) {
-	if e.opts.Rules == nil {
+	if !e.opts.Rules.Concerns(name) {
 		return nil, nil
 	}
 	var notes []string

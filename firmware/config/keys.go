@@ -229,8 +229,8 @@ func policyKeys(c *Policy) []key {
 			`["reqeusts # typosquat", "numpy==2.0.1 # wrong results"]`,
 			list{&c.Block, checkBlock, false, "\n", 0}},
 		{"policy.allow",
-			"Projects, or versions of them, for which policy.min-age does not hold: a release that mends a hole.",
-			`["requests==2.32.4 # CVE-2024-47081"]`,
+			"Projects, or versions of them, for which policy.min-age does not hold: a release that mends a hole, or names of your own, in which * may stand for anything.",
+			`["requests==2.32.4 # CVE-2024-47081", "corp-*"]`,
 			list{&c.Allow, checkAllow, false, "\n", 0}},
 	}
 }

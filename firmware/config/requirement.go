@@ -32,7 +32,7 @@ func checkBlock(s string) string {
 
 func checkAllow(s string) string {
 	if _, err := policy.ParseAllow(s); err != nil {
-		return `a project or versions of it such as "requests==2.32.4"` + reason(err, s)
+		return `a project, versions of it, or a pattern of names, such as "requests==2.32.4" or "corp-*"` + reason(err, s)
 	}
 	return ""
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,13 +31,15 @@ type Rules struct {
 	minAge  time.Duration
 	blocks  map[pypi.Name][]Rule
 	allowed map[pypi.Name][]Rule
+	trusted []pypi.NamePattern     // names that are allowed whatever the version
 	digests map[pypi.Digest]string // why these bytes are blocked
 	all     string                 // stands for what concerns every project
 }
 
 // Rule is one entry of a list: a project, some of its versions, or a digest.
 type Rule struct {
-	Name     pypi.Name // "" where it is by digest
+	Name     pypi.Name        // "" where it is by digest or by pattern
+	Pattern  pypi.NamePattern // of names; "" where it is for one
 	Versions pypi.Specifiers
 	Digest   pypi.Digest
 	Reason   string // a sentence of whoever wrote the rule
@@ -67,7 +70,7 @@ func ParseBlock(s string) (Rule, error) {
 	what = strings.TrimSpace(what)
 	digits, ok := strings.CutPrefix(what, digestPrefix)
 	if !ok {
-		r, err := ParseAllow(what)
+		r, err := parseRule(what)
 		r.Reason = reason
 		return r, err
 	}
@@ -75,18 +78,31 @@ func ParseBlock(s string) (Rule, error) {
 	return Rule{Digest: digest, Reason: reason}, err
 }
 
-// ParseAllow reads a requirement without extras, address and marker; what stands
-// behind a # is only for those who read the list.
+// ParseAllow reads a requirement without extras, address and marker, or a pattern of
+// names such as "corp-*"; what stands behind a # is only for those who read the list.
 func ParseAllow(s string) (Rule, error) {
 	what, reason, _ := strings.Cut(s, "#")
-	r, err := pypi.ParseRequirement(strings.TrimSpace(what))
+	what = strings.TrimSpace(what)
+	r, err := parseRule(what)
+	if err != nil {
+		if pattern, patternErr := pypi.ParseNamePattern(what); patternErr == nil {
+			r, err = Rule{Pattern: pattern}, nil
+		}
+	}
+	r.Reason = strings.TrimSpace(reason)
+	return r, err
+}
+
+// parseRule reads a requirement that names a project, or versions of it.
+func parseRule(s string) (Rule, error) {
+	r, err := pypi.ParseRequirement(s)
 	switch {
 	case err != nil:
 		return Rule{}, err
 	case len(r.Extras) > 0 || r.URL != "" || r.Marker != nil:
 		return Rule{}, errors.New("only a name and versions can be told apart here: no extras, no address, no marker")
 	}
-	return Rule{Name: r.Name, Versions: r.Specifiers, Reason: strings.TrimSpace(reason)}, nil
+	return Rule{Name: r.Name, Versions: r.Specifiers}, nil
 }
 
 // New makes rules; nil where nothing is ruled.
@@ -111,6 +127,10 @@ func New(o Options) (*Rules, error) {
 		rule, err := ParseAllow(text)
 		if err != nil {
 			return nil, fmt.Errorf("read %q: %w", text, err)
+		}
+		if rule.Pattern != "" {
+			r.trusted = append(r.trusted, rule.Pattern)
+			continue
 		}
 		r.allowed[rule.Name] = append(r.allowed[rule.Name], rule)
 	}
@@ -169,6 +189,9 @@ func (r *Rules) age(name pypi.Name, f *pypi.File, now time.Time) Verdict {
 			return Verdict{}
 		}
 	}
+	if r.trusts(name) {
+		return Verdict{}
+	}
 	if f.UploadTime.IsZero() {
 		return Verdict{Reason: fmt.Sprintf("%s is held back: the index does not state when it was uploaded, and policy.min-age asks for %s", f.Filename, r.minAge)}
 	}
@@ -177,6 +200,11 @@ func (r *Rules) age(name pypi.Name, f *pypi.File, now time.Time) Verdict {
 			f.Filename, until.UTC().Format(time.RFC3339), f.UploadTime.UTC().Format(time.RFC3339), r.minAge),
 		Until: until,
 	}
+}
+
+// trusts tells whether no file of a project has to be of an age.
+func (r *Rules) trusts(name pypi.Name) bool {
+	return slices.ContainsFunc(r.trusted, func(p pypi.NamePattern) bool { return p.Match(name) })
 }
 
 // covers tells whether a rule of the project means the version of a file. Of a file
@@ -195,14 +223,22 @@ func (rule Rule) covers(name pypi.Name, filename string, doubt bool) bool {
 // Ages tells whether the verdict on a file can change by itself, with time.
 func (r *Rules) Ages() bool { return r != nil && r.minAge > 0 }
 
-// Mark is a short text that changes with the rules which concern a project. It holds
-// no characters but hexadecimal digits.
+// Concerns tells whether there is a rule that may leave anything of a project out.
+func (r *Rules) Concerns(name pypi.Name) bool {
+	return r != nil && (r.minAge > 0 || len(r.digests) > 0 || len(r.blocks[name]) > 0)
+}
+
+// Mark is a short text that changes with the rules which concern a project; "" where
+// none does. It holds no characters but hexadecimal digits.
 func (r *Rules) Mark(name pypi.Name) string {
-	if r == nil {
+	if !r.Concerns(name) {
 		return ""
 	}
 	sum := fnv.New64a()
 	_, _ = io.WriteString(sum, r.all) // hash.Hash never fails
+	if r.trusts(name) {
+		_, _ = io.WriteString(sum, "\ntrusted")
+	}
 	for _, list := range [][]Rule{r.blocks[name], r.allowed[name]} {
 		for _, rule := range list {
 			_, _ = fmt.Fprintf(sum, "\n%s %q", rule.Versions, rule.Reason)

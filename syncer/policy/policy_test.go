@@ -57,6 +57,10 @@ func TestFile(t *testing.T) {
 		{"of unknown age, but allowed", policy.Options{MinAge: day, Allow: []string{"brie"}}, file("brie-1.0.tar.gz", digestA, unknown), "", time.Time{}},
 		{"too young, and another version allowed", policy.Options{MinAge: day, Allow: []string{"brie==1.1"}}, file("brie-1.0.tar.gz", digestA, 0), "held back", now.Add(day)},
 		{"too young, and of no version that is allowed", policy.Options{MinAge: day, Allow: []string{"brie==1.1"}}, file("brie-odd.zip", digestA, 0), "held back", now.Add(day)},
+		{"too young, but allowed by a pattern", policy.Options{MinAge: day, Allow: []string{"Br*"}}, file("brie-1.0.tar.gz", digestA, 0), "", time.Time{}},
+		{"too young, and another pattern", policy.Options{MinAge: day, Allow: []string{"brie-*"}}, file("brie-1.0.tar.gz", digestA, 0), "held back", now.Add(day)},
+		{"too young, but allowed by a range", policy.Options{MinAge: day, Allow: []string{"brie==1.*"}}, file("brie-1.0.tar.gz", digestA, 0), "", time.Time{}},
+		{"blocked and allowed by a pattern", policy.Options{MinAge: day, Block: []string{"brie # no"}, Allow: []string{"b*"}}, file("brie-1.0.tar.gz", digestA, 9*day), ": no", time.Time{}},
 		{"blocked and allowed", policy.Options{MinAge: day, Block: []string{"brie # no"}, Allow: []string{"brie"}}, file("brie-1.0.tar.gz", digestA, 9*day), ": no", time.Time{}},
 	}
 	for _, tt := range tests {
@@ -76,6 +80,10 @@ func TestProject(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	only, err := policy.New(policy.Options{Block: []string{"bree # typosquat"}})
+	if err != nil || !only.Concerns("bree") || only.Concerns("brie") || !r.Concerns("brie") || (*policy.Rules)(nil).Concerns("bree") {
+		t.Errorf("what concerns whom: %v", err)
+	}
 	for name, want := range map[pypi.Name]bool{"bree": true, "edam": false, "brie": false} {
 		if reason, is := r.Project(name); is != want || is != strings.Contains(reason, "typosquat") {
 			t.Errorf("%s: %t %q", name, is, reason)
@@ -86,7 +94,7 @@ func TestProject(t *testing.T) {
 func TestFaults(t *testing.T) {
 	for _, text := range []string{
 		"brie", "brie #", "# no", "brie[aged] # extras", "brie @ https://example.org/ # address", `brie; python_version<"3" # marker`,
-		"sha256:abc # short", "md5:" + digestA + " # not a sha256", "brie>=one # no version",
+		"sha256:abc # short", "brie-* # a pattern", "md5:" + digestA + " # not a sha256", "brie>=one # no version",
 	} {
 		if r, err := policy.New(policy.Options{Block: []string{text}}); err == nil {
 			t.Errorf("%q is taken for %+v", text, r)
@@ -112,6 +120,7 @@ func TestMark(t *testing.T) {
 		t.Errorf("without rules the mark is %q", m)
 	}
 	same := [][2]policy.Options{
+		{{}, {Block: []string{"edam # no"}}},
 		{{MinAge: day}, {MinAge: day, Block: []string{"edam # no"}}},
 		{{MinAge: day}, {MinAge: day, Allow: []string{"edam"}}},
 	}
@@ -122,7 +131,7 @@ func TestMark(t *testing.T) {
 	}
 	marks := map[string]policy.Options{}
 	for _, o := range []policy.Options{
-		{MinAge: day}, {MinAge: 2 * day}, {MinAge: day, Allow: []string{"brie"}}, {MinAge: day, Allow: []string{"brie==1"}},
+		{MinAge: day}, {MinAge: 2 * day}, {MinAge: day, Allow: []string{"brie"}}, {MinAge: day, Allow: []string{"brie==1"}}, {MinAge: day, Allow: []string{"bri*"}},
 		{Block: []string{"brie # a"}}, {Block: []string{"brie # b"}}, {Block: []string{"brie==1 # a"}}, {Block: []string{"sha256:" + digestA + " # a"}},
 		{Block: []string{"brie==1 # a", "brie==2 # a"}},
 	} {
