@@ -131,7 +131,9 @@ func (g *gauge) read(now time.Time, bytes int64) float64 {
 func (p *pass) measure(done <-chan struct{}) {
 	short := gauge{time.Now(), p.wire.Received()}
 	long := short
-	timer := time.NewTimer(time.Second)
+	p.mu.Lock()
+	timer := time.NewTimer(p.turns.flight.Every())
+	p.mu.Unlock()
 	defer timer.Stop()
 	for {
 		select {

@@ -5,8 +5,9 @@ import "time"
 // Flight finds how many small requests may be under way at once. On a long way
 // that is many: each brings little, and takes a round trip. It begins with few
 // and lets one more begin with each that came to its end, so that they double
-// with each round trip, until answers take longer to begin than they would on an
-// empty line, or until twice as many bring no more. Then it goes on carefully.
+// with each round trip. While answers take longer to begin than they would on an
+// empty line it waits; when then no more comes than before, or where twice as many
+// bring no more, the line is full. Then it goes on carefully.
 //
 // It is not safe for concurrent use.
 type Flight struct {
@@ -14,6 +15,7 @@ type Flight struct {
 
 	n        int // may be under way
 	cruising bool
+	full     bool              // in the beginning: answers took longer since the last measurement
 	delays   map[string]*delay // by host
 	crowd    crowding          // at the last answer
 
@@ -69,12 +71,14 @@ func (f *Flight) Answered(host string, first time.Duration, full bool) {
 		f.crowd = f.delay(host).took(first)
 	}
 	switch {
-	case f.cruising || !full:
+	case f.cruising || !full || f.full:
 	case f.crowd == light:
 		f.n = min(f.n+2, 4*max(f.at, firstFlight), f.most())
 	default:
-		// What is under way by now is more than what fills the line.
-		f.cruise(f.n * 3 / 4)
+		// What is under way is as much as the line takes now. It may take more in a
+		// moment: a connection that is new finds its speed with the round trips, and
+		// answers that share it wait for one another meanwhile.
+		f.full = true
 	}
 }
 
@@ -115,10 +119,7 @@ func (f *Flight) Measured(rate float64, full bool) {
 		return
 	}
 	if !f.cruising {
-		if f.before > 0 && 2*f.n >= 3*f.at && rate < f.before*worthDoubling {
-			f.cruise(f.at)
-		}
-		f.before, f.at = rate, f.n
+		f.climb(rate)
 		return
 	}
 	switch {
@@ -134,6 +135,21 @@ func (f *Flight) Measured(rate float64, full bool) {
 		f.n = min(f.n+max(f.n/4, 1), f.most())
 	default:
 		f.step = false
+	}
+}
+
+// climb judges a measurement in the beginning: it ends when more comes no longer.
+func (f *Flight) climb(rate float64) {
+	before, at, full := f.before, f.at, f.full
+	f.before, f.at = rate, f.n
+	switch {
+	case before == 0: // nothing to compare it with
+	case rate >= before*worthDoubling:
+		f.full = false
+	case full:
+		f.cruise(f.n * 3 / 4) // more than what fills the line
+	case 2*f.n >= 3*at:
+		f.cruise(at)
 	}
 }
 

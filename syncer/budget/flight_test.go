@@ -1,6 +1,7 @@
 package budget
 
 import (
+	"math"
 	"testing"
 	"time"
 )
@@ -11,18 +12,31 @@ type way struct {
 	trip time.Duration
 	rate float64 // bytes per second
 	size float64 // bytes of an answer
+	// window is what comes in the first round trip, and twice as much in each after
+	// it, on a connection that all share; 0: as much as the line takes.
+	window float64
+}
+
+// at is the rate after some time: what the line takes, or the window in a trip.
+func (w way) at(passed time.Duration) float64 {
+	if w.window == 0 {
+		return w.rate
+	}
+	trips := float64(passed) / float64(w.trip)
+	return min(w.rate, w.window*math.Exp2(min(trips, 30))/w.trip.Seconds())
 }
 
 // rounds lets a flight make requests over the way for so many measurements, and
 // tells how many requests were under way most, and in the end.
 func (w way) rounds(f *Flight, measurements int) (most, last int) {
+	var begun time.Duration
 	for range measurements {
 		var came float64
 		every := f.Every()
 		for passed := time.Duration(0); passed < every; {
 			n := float64(f.Allowed())
 			// n answers leave together and arrive one behind the other.
-			each := time.Duration(w.size / w.rate * float64(time.Second))
+			each := time.Duration(w.size / w.at(begun+passed) * float64(time.Second))
 			for i := range int(n) {
 				f.Answered("host", w.trip+time.Duration(i)*each, true)
 			}
@@ -30,7 +44,8 @@ func (w way) rounds(f *Flight, measurements int) (most, last int) {
 			passed += w.trip + time.Duration(n)*each
 			most = max(most, f.Allowed())
 		}
-		f.Measured(min(came/every.Seconds(), w.rate), true)
+		begun += every
+		f.Measured(min(came/every.Seconds(), w.at(begun)), true)
 	}
 	return most, f.Allowed()
 }
@@ -45,14 +60,16 @@ func TestFlight(t *testing.T) {
 		most      int // that may ever be under way; 0: any number
 		low, high int // where it is in the end
 	}{
-		{"a weak line", way{50 * time.Millisecond, 25_000, 20_000}, 96, 30, 8, 2, 4},
-		{"a weak line with much to bring", way{50 * time.Millisecond, 25_000, 500_000}, 96, 30, 8, 2, 4},
-		{"a weak line and a long way", way{600 * time.Millisecond, 25_000, 20_000}, 96, 30, 10, 2, 8},
-		{"a good line and a long way", way{600 * time.Millisecond, 2_000_000, 100_000}, 96, 6, 0, 12, 60},
-		{"a fast line and a long way", way{600 * time.Millisecond, 10_000_000, 100_000}, 96, 6, 0, 50, 96},
-		{"small things over a long way", way{600 * time.Millisecond, 10_000_000, 2_000}, 64, 4, 0, 64, 64},
-		{"only one allowed", way{600 * time.Millisecond, 1e6, 2_000}, 1, 10, 1, 1, 1},
-		{"none given", way{600 * time.Millisecond, 1e6, 2_000}, 0, 10, 1, 1, 1},
+		{"a weak line", way{trip: 50 * time.Millisecond, rate: 25_000, size: 20_000}, 96, 30, 8, 2, 4},
+		{"a weak line with much to bring", way{trip: 50 * time.Millisecond, rate: 25_000, size: 500_000}, 96, 30, 8, 2, 4},
+		{"a weak line and a long way", way{trip: 600 * time.Millisecond, rate: 25_000, size: 20_000}, 96, 30, 10, 2, 8},
+		{"a good line and a long way", way{trip: 600 * time.Millisecond, rate: 2_000_000, size: 100_000}, 96, 6, 0, 12, 60},
+		{"a fast line and a long way", way{trip: 600 * time.Millisecond, rate: 10_000_000, size: 100_000}, 96, 6, 0, 50, 96},
+		{"small things over a long way", way{trip: 600 * time.Millisecond, rate: 10_000_000, size: 2_000}, 64, 4, 0, 64, 64},
+		{"one connection that finds its speed", way{trip: 100 * time.Millisecond, rate: 10_000_000, size: 100_000, window: 15_000}, 96, 8, 0, 14, 48},
+		{"one connection over a long way", way{trip: 600 * time.Millisecond, rate: 2_000_000, size: 100_000, window: 15_000}, 96, 12, 0, 12, 60},
+		{"only one allowed", way{trip: 600 * time.Millisecond, rate: 1e6, size: 2_000}, 1, 10, 1, 1, 1},
+		{"none given", way{trip: 600 * time.Millisecond, rate: 1e6, size: 2_000}, 0, 10, 1, 1, 1},
 	} {
 		f := &Flight{Max: c.max}
 		most, last := c.way.rounds(f, c.within)
@@ -68,11 +85,11 @@ func TestFlight(t *testing.T) {
 // TestFlightFollowsTheLine makes a good line weak under way, and good again.
 func TestFlightFollowsTheLine(t *testing.T) {
 	f := &Flight{Max: 96}
-	good := way{100 * time.Millisecond, 10_000_000, 50_000}
+	good := way{trip: 100 * time.Millisecond, rate: 10_000_000, size: 50_000}
 	if _, n := good.rounds(f, 10); n < 16 {
 		t.Fatalf("%d requests at once on a good line", n)
 	}
-	weak := way{100 * time.Millisecond, 50_000, 50_000}
+	weak := way{trip: 100 * time.Millisecond, rate: 50_000, size: 50_000}
 	if _, n := weak.rounds(f, 30); n > 4 {
 		t.Errorf("%d requests at once on a line that has become weak", n)
 	}
