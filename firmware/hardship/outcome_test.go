@@ -255,6 +255,10 @@ var restarting = []string{
 	"type", "login-page", "end", "end-chunked", "unknown-total", "no-length", "gzip-bomb",
 }
 
+// unheeded lies show in the head of an answer, and the box reads no further. What
+// came with the head is lost.
+var unheeded = []string{"trim"}
+
 // mistold lies on a page make a box ask for files in vain, or remove them.
 var mistold = []string{"flip", "wrong-sizes", "wrong-hashes", "wrong-metadata-hashes", "status", "empty", "files-on", "hostile", "garbage", "stale", "quarantined"}
 
@@ -295,6 +299,8 @@ func (c *course) book() map[string]*account {
 		for _, r := range a.requests {
 			if told(r, restarting...) {
 				a.excuse += a.size + spill
+			} else if told(r, unheeded...) {
+				a.excuse += spill
 			}
 		}
 	}
