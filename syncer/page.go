@@ -282,22 +282,10 @@ func (e *Engine) feelPulse(s stay) bool {
 		e.mu.Unlock()
 		return e.Line.Up()
 	}
-	p := e.pulsing
+	p := e.pulse()
 	if p == nil {
-		p = &refresh{alive: make(chan struct{}), done: make(chan struct{})}
-		started := e.start(func() {
-			e.met(e.Prober.Ask(e.ctx))
-			e.mu.Lock()
-			e.pulsing = nil
-			e.mu.Unlock()
-			close(p.alive)
-			close(p.done)
-		})
-		if !started {
-			e.mu.Unlock()
-			return false
-		}
-		e.pulsing = p
+		e.mu.Unlock()
+		return false
 	}
 	e.mu.Unlock()
 	return e.await(s, p, true) && e.Line.Up()

@@ -97,10 +97,49 @@ func (e *Engine) stillOffered(ctx context.Context, stored *storedPage, all bool)
 		until := checked.Add(e.opts.Fresh)
 		return func() bool {
 			now := e.now()
-			return now.Before(until) && now.Sub(e.contact.at()) < pulseAfter && e.Line.Up() && stored.same()
+			return now.Before(until) && e.pulseHeld(now) && e.Line.Up() && stored.same()
 		}
 	case e.mirrors.Len() == 0 && !e.Line.Up():
 		return func() bool { return !e.Line.Up() && stored.same() }
 	}
 	return nil // it goes by what a mirror says, or how long the upstream took to answer
+}
+
+// pulseAhead is how long before a sign of life ceases to count another is asked for,
+// by somebody who need not wait for it.
+const pulseAhead = time.Second
+
+// pulseHeld tells whether the last sign of life counts still.
+func (e *Engine) pulseHeld(now time.Time) bool {
+	age := now.Sub(e.contact.at())
+	if age >= pulseAfter-pulseAhead && e.ahead.CompareAndSwap(false, true) {
+		e.mu.Lock()
+		if p := e.pulse(); p == nil || !e.start(func() { <-p.done; e.ahead.Store(false) }) {
+			e.ahead.Store(false)
+		}
+		e.mu.Unlock()
+	}
+	return age < pulseAfter
+}
+
+// pulse asks the upstream for a sign of life, or joins whoever is asking; nil when the
+// engine is closed. e.mu is held.
+func (e *Engine) pulse() *refresh {
+	if e.pulsing != nil {
+		return e.pulsing
+	}
+	p := &refresh{alive: make(chan struct{}), done: make(chan struct{})}
+	started := e.start(func() {
+		e.met(e.Prober.Ask(e.ctx))
+		e.mu.Lock()
+		e.pulsing = nil
+		e.mu.Unlock()
+		close(p.alive)
+		close(p.done)
+	})
+	if !started {
+		return nil
+	}
+	e.pulsing = p
+	return p
 }

@@ -99,8 +99,9 @@ type Engine struct {
 	poke      chan struct{}
 	slots     chan struct{} // downloads at once
 
-	contact moment   // when the upstream last gave a sign of life
-	pulsing *refresh // a probe for one, under way
+	contact moment      // when the upstream last gave a sign of life
+	pulsing *refresh    // a probe for one, under way
+	ahead   atomic.Bool // one is asked for before it is needed
 
 	attesting singleflight.Group // requests for attestations, by digest
 

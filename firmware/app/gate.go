@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,8 +16,12 @@ type gate struct {
 	shut   chan struct{} // closed when it opens again; nil: it is open
 	down   bool          // for good
 	inside map[*hold]bool
-	brief  int           // inside too, with TryEnter; they are through in no time
 	empty  chan struct{} // closed when nobody is inside; nil: nobody waits for that
+
+	// Those who are through in no time are counted without the lock, of which there may
+	// be tens of thousands in a second.
+	brief  atomic.Int64
+	closed atomic.Bool // shut, or down
 }
 
 // hold is the stay of one request. Who needs the folder no more lets go.
@@ -29,6 +34,7 @@ type holdKey struct{}
 
 // enter waits until the gate is open; nil when it will not be, or ctx has ended.
 func (g *gate) enter(ctx context.Context, w http.ResponseWriter) *hold {
+	h := &hold{g, w} // not under the lock, for which all others wait
 	for {
 		g.mu.Lock()
 		if g.down {
@@ -37,7 +43,6 @@ func (g *gate) enter(ctx context.Context, w http.ResponseWriter) *hold {
 		}
 		wait := g.shut
 		if wait == nil {
-			h := &hold{g, w}
 			if g.inside == nil {
 				g.inside = make(map[*hold]bool)
 			}
@@ -64,7 +69,7 @@ func (h *hold) release() {
 
 // left tells whoever waits for that when nobody is inside. g.mu is held.
 func (g *gate) left() {
-	if len(g.inside) == 0 && g.brief == 0 && g.empty != nil {
+	if len(g.inside) == 0 && g.brief.Load() == 0 && g.empty != nil {
 		close(g.empty)
 		g.empty = nil
 	}
@@ -72,21 +77,22 @@ func (g *gate) left() {
 
 // TryEnter lets somebody in who is through in no time; false while the gate is shut.
 func (g *gate) TryEnter() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.down || g.shut != nil {
+	g.brief.Add(1)
+	if g.closed.Load() {
+		g.Leave()
 		return false
 	}
-	g.brief++
 	return true
 }
 
-// Leave ends the stay of one who was let in so.
+// Leave ends the stay of one who was let in so. Who waits for the last one has closed
+// the gate before he looks at their number.
 func (g *gate) Leave() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.brief--
-	g.left()
+	if g.brief.Add(-1) == 0 && g.closed.Load() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.left()
+	}
 }
 
 // letGo ends the stay of the request to which ctx belongs: what it still does, it
@@ -115,6 +121,7 @@ func (g *gate) close() {
 	if g.shut == nil {
 		g.shut = make(chan struct{})
 	}
+	g.closed.Store(true)
 }
 
 // open lets those in who wait.
@@ -125,13 +132,14 @@ func (g *gate) open() {
 		close(g.shut)
 		g.shut = nil
 	}
+	g.closed.Store(g.down)
 }
 
 // drain waits until nobody is inside. Those whose clients do not take what they
 // are sent within patience are broken off.
 func (g *gate) drain(patience time.Duration) {
 	g.mu.Lock()
-	if len(g.inside) == 0 && g.brief == 0 {
+	if len(g.inside) == 0 && g.brief.Load() == 0 {
 		g.mu.Unlock()
 		return
 	}
@@ -159,6 +167,7 @@ func (g *gate) drain(patience time.Duration) {
 func (g *gate) end() {
 	g.mu.Lock()
 	g.down = true
+	g.closed.Store(true)
 	if g.shut != nil {
 		close(g.shut)
 		g.shut = nil

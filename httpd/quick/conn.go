@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -35,6 +36,7 @@ type conn struct {
 	// What the deadlines were set to; 0 where there is none. They are moved on when
 	// a good part of them is over, not with each request.
 	readUntil, writeUntil atomic.Int64
+	flight                atomic.Pointer[flight] // of the request that net/http is given
 
 	// Those below belong to whoever reads.
 	first   bool   // nothing was answered yet
@@ -46,7 +48,16 @@ type conn struct {
 	pooled  *[maxHead]byte
 	got     int
 	gotErr  error
+	tries   int // of the last fill: more than one where it had to wait
+	streak  int // fills in a row that did not
 }
+
+// maxStreak is how many requests of one client are answered before others have their
+// turn, where the next one is always there already.
+const maxStreak = 4
+
+// shortHead is the least room for a head that has not come whole, in bytes.
+const shortHead = 256
 
 // serve answers until a request is for net/http, or the connection has ended.
 func (c *conn) serve() {
@@ -137,9 +148,10 @@ func (c *conn) hot(buf []byte, n int) (_ []byte, _, size int, err error) {
 			h, v := parse(buf[:n])
 			switch {
 			case v == plain:
-				a, key := c.s.find(&h)
+				a, key, own := c.s.find(&h)
 				if a == nil {
 					c.asked = key
+					c.flight.Store(own)
 					return buf, n, h.size, nil
 				}
 				if err := c.answer(a); err != nil {
@@ -151,9 +163,15 @@ func (c *conn) hot(buf []byte, n int) (_ []byte, _, size int, err error) {
 			case v == alone:
 				c.asked = ""
 				return buf, n, h.size, nil
-			case v == other, n == len(buf):
+			case v == other, n == len(buf) && (!own || n == maxHead):
 				c.asked = ""
 				return buf, n, 0, nil
+			case own && (c.pooled != nil || n == len(buf)):
+				// The rest may be long in coming.
+				grown := make([]byte, min(2*n+shortHead, maxHead))
+				copy(grown, buf[:n])
+				c.release()
+				buf = grown
 			}
 		}
 		now := time.Now()
@@ -183,6 +201,7 @@ func (c *conn) hot(buf []byte, n int) (_ []byte, _, size int, err error) {
 
 // fill waits until something comes, and reads it into a buffer of the pool.
 func (c *conn) fill() ([]byte, int, error) {
+	c.tries = 0
 	if err := c.raw.Read(c.peek); err != nil {
 		return nil, 0, err
 	}
@@ -192,11 +211,18 @@ func (c *conn) fill() ([]byte, int, error) {
 	case c.got == 0:
 		return nil, 0, io.EOF
 	}
+	if c.tries > 1 {
+		c.streak = 0
+	} else if c.streak++; c.streak == maxStreak {
+		c.streak = 0
+		runtime.Gosched()
+	}
 	return c.pooled[:], c.got, nil
 }
 
 // fillPooled reads from a descriptor, if there is something.
 func (c *conn) fillPooled(fd uintptr) bool {
+	c.tries++
 	buf := c.s.heads.Get().(*[maxHead]byte)
 	for {
 		n, err := syscall.Read(int(fd), buf[:])
@@ -352,6 +378,7 @@ func (c *conn) closeNow() {
 
 func (c *conn) end() error {
 	err := c.TCPConn.Close()
+	c.s.table.land(c.flight.Swap(nil))
 	c.s.forget(c)
 	return err
 }

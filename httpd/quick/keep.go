@@ -42,12 +42,12 @@ func Keep(ctx context.Context, o Offer) {
 // recorder stands before a response that may be kept, and looks on.
 type recorder struct {
 	http.ResponseWriter
-	key    string
-	get    bool
-	offer  *Offer
-	status int
-	head   []byte
-	sent   int64
+	get      bool
+	hopeless func() // is called when it is clear that nothing will be kept
+	offer    *Offer
+	status   int
+	head     []byte
+	sent     int64
 }
 
 // Unwrap lets http.ResponseController reach the connection.
@@ -59,6 +59,9 @@ func (r *recorder) WriteHeader(status int) {
 		r.status = status
 		if r.offer != nil {
 			r.head = headOf(status, r.Header(), len(r.offer.Body))
+		}
+		if r.head == nil {
+			r.hopeless()
 		}
 	}
 	r.ResponseWriter.WriteHeader(status)
@@ -134,13 +137,14 @@ func (s *Server) record(front http.Handler) http.Handler {
 			front.ServeHTTP(w, r)
 			return
 		}
-		key := c.asked
+		key, own := c.asked, c.flight.Swap(nil)
 		c.asked = ""
+		defer s.table.land(own)
 		if key == "" || key != string(keyOf(r)) {
 			front.ServeHTTP(w, r)
 			return
 		}
-		rec := &recorder{ResponseWriter: w, key: key, get: r.Method == http.MethodGet}
+		rec := &recorder{ResponseWriter: w, get: r.Method == http.MethodGet, hopeless: func() { s.table.land(own) }}
 		front.ServeHTTP(rec, r.WithContext(context.WithValue(r.Context(), recorderKey{}, rec)))
 		if a := rec.answer(); a != nil {
 			s.table.put(key, a)

@@ -194,31 +194,58 @@ func (s *Server) handOver(c net.Conn) {
 }
 
 // find gives the kept answer to a request, if it holds, or the key under which one
-// may be kept.
-func (s *Server) find(h *head) (*answer, string) {
+// may be kept, and the flight on which it goes to net/http, unless another one has
+// gone before.
+func (s *Server) find(h *head) (a *answer, key string, own *flight) {
 	if s.log.Enabled(context.Background(), slog.LevelDebug) {
-		return nil, ""
+		return nil, "", nil
 	}
-	var room [1024]byte
-	key := h.key(room[:0])
-	a := s.table.get(key)
-	if a == nil {
-		return nil, string(key)
+	var room [512]byte
+	b := h.key(room[:0])
+	a, known, open := s.holds(b)
+	if a != nil || !open {
+		return a, "", nil
+	}
+	own, other, wait := s.table.fly(b, known)
+	if own != nil {
+		return nil, own.key, own
+	}
+	if wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-other:
+			if a, _, open = s.holds(b); a != nil || !open {
+				return a, "", nil
+			}
+		case <-timer.C:
+		}
+	}
+	return nil, string(b), nil
+}
+
+// holds gives the kept answer to a request, if it holds, and tells whether there was
+// one. While the gate is not open none is given, and all are forgotten: what they go
+// by is being closed.
+func (s *Server) holds(key []byte) (a *answer, known, open bool) {
+	if a = s.table.get(key); a == nil {
+		return nil, false, true
 	}
 	if s.gate != nil {
 		if !s.gate.TryEnter() {
-			return nil, ""
+			s.table.clear()
+			return nil, true, false
 		}
 		defer s.gate.Leave()
 	}
-	if !a.still() {
-		s.table.drop(key, a)
-		return nil, string(key)
+	if a.still == nil || !a.still() {
+		s.table.void(key, a)
+		return nil, true, true
 	}
 	if a.used != nil {
 		a.used()
 	}
-	return a, ""
+	return a, true, true
 }
 
 // stamp is the text of a date.

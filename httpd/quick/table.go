@@ -17,10 +17,10 @@ const (
 // as long as still says so. It is never changed.
 type answer struct {
 	status int
-	head   []byte // with the line for the date begun, which is the last
-	body   []byte // of a GET; a HEAD has none
-	still  func() bool
-	used   func() // may be nil
+	head   []byte      // with the line for the date begun, which is the last
+	body   []byte      // of a GET; a HEAD has none
+	still  func() bool // nil where it does not hold any more
+	used   func()      // may be nil
 	recent atomic.Bool
 }
 
@@ -28,12 +28,13 @@ type answer struct {
 type table struct {
 	mu      sync.RWMutex
 	answers map[string]*answer
+	flights map[string]*flight
 	bodies  map[*byte]int // how many answers share a body
 	size    int
 }
 
 func newTable() *table {
-	return &table{answers: make(map[string]*answer), bodies: make(map[*byte]int)}
+	return &table{answers: make(map[string]*answer), flights: make(map[string]*flight), bodies: make(map[*byte]int)}
 }
 
 // key appends what decides about the answer to a plain request: all that is in it,
@@ -70,6 +71,11 @@ func (t *table) put(key string, a *answer) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.insert(key, a)
+}
+
+// insert puts an answer in the place of another, if there is one. t.mu is held.
+func (t *table) insert(key string, a *answer) {
 	t.remove(key)
 	a.recent.Store(true)
 	t.answers[key] = a
@@ -116,11 +122,24 @@ func (t *table) remove(key string) {
 	}
 }
 
-// drop takes an answer away that does not hold any more.
-func (t *table) drop(key []byte, a *answer) {
+// void puts a mark in the place of an answer that does not hold any more: it is
+// known that there was one.
+func (t *table) void(key []byte, a *answer) {
+	if a.still == nil {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.answers[string(key)] == a {
-		t.remove(string(key))
+		t.insert(string(key), new(answer))
 	}
+}
+
+// clear forgets all answers.
+func (t *table) clear() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	clear(t.answers)
+	clear(t.bodies)
+	t.size = 0
 }

@@ -7,9 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // copier makes the tree of files that nginx gives out, of what the box answers.
@@ -103,4 +106,27 @@ func fetch(ctx context.Context, address string, headers ...string) ([]byte, http
 		err = fmt.Errorf("%s: %s: %s", address, resp.Status, body)
 	}
 	return body, resp.Header, err
+}
+
+// forget has the kernel give up what it keeps of the files below a folder, and reads
+// them: however they were written, both servers' files then lie in memory alike.
+func forget(folder string) error {
+	return filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		f, err := os.Open(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // the store has put another in its place
+		}
+		if err != nil {
+			return err
+		}
+		// What was not written to the disk yet would stay.
+		err = errors.Join(f.Sync(), unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED))
+		if err == nil {
+			_, err = io.Copy(io.Discard, f)
+		}
+		return errors.Join(err, f.Close())
+	})
 }

@@ -29,6 +29,7 @@ func main() {
 	flag.IntVar(&b.connections, "connections", 32, "connections for what is small")
 	flag.IntVar(&b.pips, "pips", 30, "pip downloads at once; 0: none")
 	flag.IntVar(&b.storms, "storms", 3, "rounds of them")
+	flag.IntVar(&b.crowded, "crowd", 0, "instead: so many seconds of a crowd")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -43,6 +44,7 @@ type bench struct {
 	program, folder, match    string
 	rounds, seconds, projects int
 	connections, pips, storms int
+	crowded                   int // seconds
 	index                     *index
 	box, nginx                *server
 	mostOfBox, mostOfNginx    memory
@@ -76,6 +78,12 @@ func (b *bench) run(ctx context.Context) (err error) {
 	copies := &copier{from: b.box.root, tree: filepath.Join(b.folder, "tree")}
 	if err := copies.all(ctx, b.index); err != nil {
 		return fmt.Errorf("copy what the box answers: %w", err)
+	}
+	if b.crowded > 0 {
+		return b.crowd(ctx, b.crowded)
+	}
+	if err := forget(b.folder); err != nil {
+		return err
 	}
 	if b.nginx, err = startNginx(ctx, b.folder); err != nil {
 		return err

@@ -150,12 +150,16 @@ func startNginx(ctx context.Context, folder string) (*server, error) {
 		return nil, err
 	}
 	s := &server{name: "nginx", root: "http://" + address, cmd: cmd}
-	if err := waitFor(ctx, address); err != nil {
-		return nil, errors.Join(err, s.stop())
-	}
-	if s.pids, err = family(cmd.Process.Pid); err == nil && len(s.pids) != 3 {
-		err = fmt.Errorf("nginx runs with %d workers instead of 2", len(s.pids)-1)
-	}
+	err = waitFor(ctx, func() error {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			return err
+		}
+		if s.pids, err = family(cmd.Process.Pid); err == nil && len(s.pids) != 3 {
+			err = fmt.Errorf("nginx runs with %d workers instead of 2", len(s.pids)-1)
+		}
+		return errors.Join(err, c.Close())
+	})
 	if err != nil {
 		return nil, errors.Join(err, s.stop())
 	}
@@ -171,22 +175,21 @@ func freeAddress() (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
-// waitFor returns once somebody listens.
-func waitFor(ctx context.Context, address string) error {
+// waitFor returns once something is so.
+func waitFor(ctx context.Context, is func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	var dialer net.Dialer
 	for {
-		c, err := dialer.DialContext(ctx, "tcp", address)
+		err := is()
 		if err == nil {
-			return c.Close()
+			return nil
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("nobody listens on %s: %w", address, err)
+			return fmt.Errorf("waited in vain: %w", err)
 		}
 	}
 }
