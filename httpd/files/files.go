@@ -224,15 +224,23 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, ref Ref, content
 	}
 }
 
+// mostParts is how many parts of a file are given in one answer.
+const mostParts = 16
+
 // ranged gives the request as net/http may see it. A server may always ignore
 // Range (RFC 9110, 14.2), and here it is ignored
 //   - where it asks for the last 0 bytes, or for a part of an empty file, for
 //     net/http answers those with a Content-Range that ends before it begins;
-//   - where several parts are asked for and only one is allowed;
+//   - where several parts are asked for and only one is allowed, or more than
+//     mostParts: what stands between many small ones is far more than they are;
 //   - where its unit is not bytes, as a server must that does not know it.
 func ranged(r *http.Request, size int64, several bool) *http.Request {
 	header := r.Header.Get("Range")
-	if header == "" || strings.HasPrefix(strings.ToLower(header), "bytes=") && size > 0 && !emptySuffix(header) && (several || !strings.Contains(header, ",")) {
+	parts := 1
+	if several {
+		parts = mostParts
+	}
+	if header == "" || strings.HasPrefix(strings.ToLower(header), "bytes=") && size > 0 && !emptySuffix(header) && strings.Count(header, ",") < parts {
 		return r
 	}
 	clone := *r
