@@ -223,14 +223,14 @@ func (c *conn) fill() ([]byte, int, error) {
 // fillPooled reads from a descriptor, if there is something.
 func (c *conn) fillPooled(fd uintptr) bool {
 	c.tries++
-	buf := c.s.heads.Get().(*[maxHead]byte)
+	buf := c.s.heads.get()
 	for {
 		n, err := syscall.Read(int(fd), buf[:])
 		if err == syscall.EINTR {
 			continue
 		}
 		if n <= 0 {
-			c.s.heads.Put(buf)
+			c.s.heads.put(buf)
 			c.got, c.gotErr = 0, err
 			return err != syscall.EAGAIN
 		}
@@ -241,7 +241,7 @@ func (c *conn) fillPooled(fd uintptr) bool {
 
 func (c *conn) release() {
 	if c.pooled != nil {
-		c.s.heads.Put(c.pooled)
+		c.s.heads.put(c.pooled)
 		c.pooled = nil
 	}
 }
@@ -271,8 +271,8 @@ const atOnce = 16 << 10
 func (c *conn) send(a *answer) (sent int64, err error) {
 	now := time.Now()
 	c.since.Store(now.UnixNano())
-	out := c.s.outs.Get().(*[]byte)
-	defer c.s.outs.Put(out)
+	out := c.s.outs.get()
+	defer c.s.outs.put(out)
 	b := append((*out)[:0], a.head...)
 	b = append(append(b, c.s.date(now)...), "\r\n\r\n"...)
 	*out = b

@@ -71,8 +71,8 @@ type Server struct {
 	served   func(status int, bytes int64)
 	table    *table
 	handed   *handed
-	heads    sync.Pool // of *[maxHead]byte
-	outs     sync.Pool // of *[]byte
+	heads    spare[*[maxHead]byte]
+	outs     spare[*[]byte]
 	stamp    atomic.Pointer[stamp]
 	draining atomic.Bool
 	forced   atomic.Bool
@@ -98,8 +98,8 @@ func New(server *http.Server, o Options) *Server {
 		s.served = func(int, int64) {}
 	}
 	s.register.open(o)
-	s.heads.New = func() any { return new([maxHead]byte) }
-	s.outs.New = func() any { b := make([]byte, 0, atOnce); return &b }
+	s.heads = newSpare(func() *[maxHead]byte { return new([maxHead]byte) })
+	s.outs = newSpare(func() *[]byte { b := make([]byte, 0, atOnce); return &b })
 	server.Handler = s.record(server.Handler)
 	state, context_ := server.ConnState, server.ConnContext
 	server.ConnState = func(c net.Conn, to http.ConnState) {

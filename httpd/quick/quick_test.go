@@ -301,4 +301,3 @@ func TestLargeBody(t *testing.T) {
 		}
 	}
 }
-
