@@ -267,3 +267,29 @@ func TestBlockedLater(t *testing.T) {
 		t.Errorf("the root list: %d %s", w.Code, w.Body)
 	}
 }
+
+// TestCooldownEndsWhatIsAnsweredAgain holds that an answer which is kept is not given
+// any more when a file comes of age, although nothing was stored.
+func TestCooldownEndsWhatIsAnsweredAgain(t *testing.T) {
+	t.Parallel()
+	f, _ := ruled(t, config.Policy{MinAge: config.Duration(7 * day)}, 30, 5)
+	f.pass(syncer.SyncOptions{})
+	f.config = func(c *Config) {
+		c.Policy.MinAge = config.Duration(7 * day)
+		c.Pull.Enabled = false
+	}
+	f.restart()
+	view, err := f.Page(t.Context(), "curd-0000")
+	f.must(err)
+	if view.Still == nil || !view.Still() {
+		t.Fatal("a page that does not change is not answered again")
+	}
+	f.sleep(2*day - time.Second)
+	if !view.Still() {
+		t.Error("no file has come of age, and the page is not answered again")
+	}
+	f.sleep(time.Second)
+	if view.Still() {
+		t.Error("a file has come of age, and the page is answered as it was")
+	}
+}
