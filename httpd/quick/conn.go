@@ -148,7 +148,7 @@ func (c *conn) hot(buf []byte, n int) (_ []byte, _, size int, err error) {
 			h, v := parse(buf[:n])
 			switch {
 			case v == plain:
-				a, key, own := c.s.find(&h)
+				a, key, own := c.s.find(&h, buf[n:n])
 				if a == nil {
 					c.asked = key
 					c.flight.Store(own)

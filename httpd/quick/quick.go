@@ -195,17 +195,21 @@ func (s *Server) handOver(c net.Conn) {
 
 // find gives the kept answer to a request, if it holds, or the key under which one
 // may be kept, and the flight on which it goes to net/http, unless another one has
-// gone before.
-func (s *Server) find(h *head) (a *answer, key string, own *flight) {
+// gone before. The key is made in scratch: thousands of goroutines have small stacks.
+func (s *Server) find(h *head, scratch []byte) (a *answer, key string, own *flight) {
 	if s.log.Enabled(context.Background(), slog.LevelDebug) {
 		return nil, "", nil
 	}
-	var room [512]byte
-	b := h.key(room[:0])
+	b := h.key(scratch)
 	a, known, open := s.holds(b)
 	if a != nil || !open {
 		return a, "", nil
 	}
+	return s.miss(b, known)
+}
+
+// miss is find where nothing that is kept holds.
+func (s *Server) miss(b []byte, known bool) (a *answer, key string, own *flight) {
 	own, other, wait := s.table.fly(b, known)
 	if own != nil {
 		return nil, own.key, own
@@ -215,6 +219,7 @@ func (s *Server) find(h *head) (a *answer, key string, own *flight) {
 		defer timer.Stop()
 		select {
 		case <-other:
+			open := false
 			if a, _, open = s.holds(b); a != nil || !open {
 				return a, "", nil
 			}
