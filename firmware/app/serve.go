@@ -48,6 +48,9 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 	front := quick.New(httpd.NewServer(a.Handler(), a.log), quick.Options{Gate: &a.gate, Log: a.log, Served: a.responses.Count})
 	a.commands = &http.Server{Handler: a.gate.guard(a.control(time.Now())), ReadHeaderTimeout: 10 * time.Second}
 
+	if a.fresh, err = a.firstPassphrase(); err != nil {
+		a.log.Error("no passphrase for administration could be set", "reason", err)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var running sync.WaitGroup
@@ -73,9 +76,6 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 		defer cancel() // nor is one whose rooms could not be opened again
 		runErr = a.keep(ctx)
 	})
-	if a.fresh, err = a.firstPassphrase(); err != nil {
-		a.log.Error("no passphrase for administration could be set", "reason", err)
-	}
 	if ready != nil {
 		ready(listener.Addr())
 	}

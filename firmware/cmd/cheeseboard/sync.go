@@ -107,7 +107,7 @@ type statusPage struct {
 }
 
 func (b *statusPage) line(label, format string, a ...any) {
-	fmt.Fprintf(b, "%-9s "+format+"\n", append([]any{label}, a...)...)
+	fmt.Fprintf(&b.Builder, "%-9s "+format+"\n", append([]any{label}, a...)...)
 }
 
 func (b *statusPage) ago(t time.Time) string {
