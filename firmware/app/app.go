@@ -53,6 +53,8 @@ type App struct {
 	visits visits
 	errand *errand
 	secure secure
+	// confined are the folders that the process can write; nil: all that its user can.
+	confined []string
 	// guesses counts wrong tokens and passphrases.
 	guesses *throttle.Throttle
 	fresh   string // see FirstPassphrase

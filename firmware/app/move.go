@@ -43,6 +43,9 @@ const (
 // move copies the data folder to another, while this box serves, and then has it
 // served from there. pause does what can only be done while the folder is closed.
 func (a *App) move(ctx context.Context, opts MoveOptions, report func(Event), pause func(func() (target, error)) error) (err error) {
+	if err := a.mayMove(opts.To); err != nil {
+		return err
+	}
 	from := a.Store.Dir()
 	last := time.Now()
 	var progress storage.MoveProgress

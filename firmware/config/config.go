@@ -23,6 +23,7 @@ type Config struct {
 	Policy   Policy
 	Private  Private
 	Access   Access
+	Confine  Confine
 	Storage  Storage
 	Log      Log
 }
@@ -101,6 +102,12 @@ const (
 	ReadToken     ReadAccess = "token" // who shows one
 )
 
+// Confine is the [confine] table: what a serving process can reach of the machine.
+type Confine struct {
+	Process bool
+	MoveTo  []string // folders
+}
+
 // Private is the [private] table: packages that are uploaded here.
 type Private struct {
 	Names       []string // as pypi.ParseNamePattern reads them; empty: none are ours
@@ -175,6 +182,7 @@ func Default() Config {
 			RemovalGuard: 0.1,
 		},
 		Access:  Access{Read: ReadEverybody, Admin: true},
+		Confine: Confine{Process: true, MoveTo: []string{"/mnt", "/media", "/run/media", "/srv"}},
 		Private: Private{MaxFileSize: gigabyte},
 		Storage: Storage{Reserve: 256 * megabyte, ScrubRate: 2 * megabyte, ScrubInterval: Duration(7 * 24 * time.Hour)},
 		Log:     Log{Level: slog.LevelInfo, Format: LogText},

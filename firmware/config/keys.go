@@ -33,6 +33,7 @@ func tables() []table {
 		{"tls", "Encryption on the LAN: https, beside http."},
 		{"private", "Packages of your own, which are uploaded here."},
 		{"access", "Who may do what."},
+		{"confine", "What a box that serves can reach of its machine."},
 		{"sync", "What this box holds before anyone asks for it."},
 		{"storage", "How the disk is used."},
 		{"log", "What is written to standard error."},
@@ -60,7 +61,7 @@ func keysOf(c *Config) []key {
 			{indexPath,
 				"Other indexes than that of [upstream], each as a table [[index]]: a name, under which it stands at /NAME/simple/, its url, and the projects that come from there and from nowhere else (* stands for anything). What no index claims comes from [upstream].",
 				`[{name="corp", url="http://pkg.example/", projects=["corp-*"]}]`, indexes{&c.Index}}},
-		serveKeys(&c.Serve), upstreamKeys(&c.Upstream), lineKeys(&c.Line), pullKeys(&c.Pull), policyKeys(&c.Policy), tlsKeys(&c.TLS), privateKeys(&c.Private), accessKeys(&c.Access),
+		serveKeys(&c.Serve), upstreamKeys(&c.Upstream), lineKeys(&c.Line), pullKeys(&c.Pull), policyKeys(&c.Policy), tlsKeys(&c.TLS), privateKeys(&c.Private), accessKeys(&c.Access), confineKeys(&c.Confine),
 		selectionKeys(&c.Sync), syncKeys(&c.Sync), storageKeys(&c.Storage), logKeys(&c.Log),
 	)
 }
@@ -205,6 +206,17 @@ func accessKeys(c *Access) []key {
 		{"access.admin",
 			"Whether there is administration at /admin/, for those who know the passphrase (cheeseboard passphrase).",
 			"false", boolean(&c.Admin)},
+	}
+}
+
+func confineKeys(c *Confine) []key {
+	return []key{
+		{"confine.process",
+			"Whether a box that serves gives up what it does not need of the file system, where the kernel has Landlock: whoever takes it over reaches the data folder, and little else.",
+			"false", boolean(&c.Process)},
+		{"confine.move-to",
+			"Folders, beside the data folder, that it can write all the same: there cheeseboard move can move to while the box serves.",
+			`["/mnt/usb"]`, list{&c.MoveTo, checkFolder, false, "\n, ", 100}},
 	}
 }
 

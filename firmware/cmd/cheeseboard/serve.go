@@ -29,6 +29,9 @@ func serve(c *cobra.Command, f *flags) error {
 	if err != nil {
 		return err
 	}
+	if err := box.Confine(); err != nil {
+		return errors.Join(err, box.Close())
+	}
 	err = box.Serve(c.Context(), func(address net.Addr) {
 		welcome(c.OutOrStdout(), settings, address)
 		welcomeSecure(c.OutOrStdout(), settings, box)
