@@ -227,8 +227,8 @@ func (r *rooms) close() error {
 	r.closeEngines()
 	r.names.Close()
 	err := errors.Join(r.record.flush(), r.line.Close())
-	if r.Store.ReadOnly() {
-		err = nil // on a full disk they are not written down, as was said when it was opened
+	if r.Store.ReadOnly() || errors.Is(err, storage.ErrFull) {
+		err = nil // on a full disk they are not written down, as the status has said
 	}
 	return errors.Join(r.front.Close(), r.closeWings(), err, r.Store.Close())
 }
