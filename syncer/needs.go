@@ -54,8 +54,9 @@ type Catalogue interface {
 	Version() uint64
 	// Serial tells the serial of a project's page; false where it is not known.
 	Serial(pypi.Name) (int64, bool, error)
-	// PutProject replaces a page, and removes files that it does not name. ErrFull.
-	PutProject(*pypi.Project) error
+	// PutProject replaces a page, and removes files that it does not name. With it,
+	// all or nothing, it replaces the project's note and its lists: see Notes. ErrFull.
+	PutProject(page *pypi.Project, note []byte, lists map[string]time.Time) error
 	// DeleteProject forgets a project and removes its files. ErrFull.
 	DeleteProject(pypi.Name) error
 	// Held lists what is here of a project.

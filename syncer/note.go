@@ -255,6 +255,12 @@ func (b *notebook) peek(name pypi.Name) (note, error) {
 
 // edit changes a project's note, and makes the change durable if it is one.
 func (b *notebook) edit(name pypi.Name, change func(*note)) error {
+	return b.editWith(name, change, nil)
+}
+
+// editWith is edit for a change that becomes durable together with something else: put
+// writes both, also where the note stays as it is.
+func (b *notebook) editWith(name pypi.Name, change func(*note), put func(note []byte, lists map[string]time.Time) error) error {
 	defer b.claim(name)()
 	n, err := b.get(name)
 	if err != nil {
@@ -267,10 +273,14 @@ func (b *notebook) edit(name pypi.Name, change func(*note)) error {
 		return err
 	}
 	after, err := n.marshal()
-	if err != nil || bytes.Equal(before, after) {
+	if err != nil || put == nil && bytes.Equal(before, after) {
 		return err
 	}
-	err = b.store.SetNote(name, after, n.lists())
+	if put == nil {
+		err = b.store.SetNote(name, after, n.lists())
+	} else {
+		err = put(after, n.lists())
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	defer b.changes.Add(1)

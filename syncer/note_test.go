@@ -268,6 +268,30 @@ func TestNoteThatWasNotWritten(t *testing.T) {
 	}
 }
 
+// TestNoteWithAPage writes a note together with something else, also where it stays as
+// it is; where that fails, the note is the old one.
+func TestNoteWithAPage(t *testing.T) {
+	store := newShelfOfNotes()
+	b := &notebook{store: store}
+	puts := 0
+	put := func(note []byte, lists map[string]time.Time) error {
+		puts++
+		return store.SetNote("brie", note, lists)
+	}
+	for range 2 {
+		if err := b.editWith("brie", func(n *note) { n.HeldBack = 3 }, put); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, listed := store.lists["brie"][listTrouble]; puts != 2 || !listed {
+		t.Errorf("it was written %d times, want 2; it is listed: %v", puts, listed)
+	}
+	err := b.editWith("brie", func(n *note) { n.HeldBack = 4 }, func([]byte, map[string]time.Time) error { return ErrFull })
+	if n, readErr := b.get("brie"); !errors.Is(err, ErrFull) || n.HeldBack != 3 || readErr != nil {
+		t.Errorf("after a failure (%v) it says %d (%v)", err, n.HeldBack, readErr)
+	}
+}
+
 // TestSettle: failures of what nobody wants any more end, but not those by which
 // metadata are kept from clients.
 func TestSettle(t *testing.T) {

@@ -217,16 +217,11 @@ func (e *Engine) take(name pypi.Name, n note, mode removals, answer *upstream.An
 	}
 	isHeld := func(d pypi.Digest) bool { _, ok := held[d]; return ok }
 	change := plan.Reconcile(old, answer.Project, isHeld, mode == followAll)
-	if err := e.cat.PutProject(change.Page); err != nil {
-		return 0, err
-	}
 	kept := 0
 	if mode != followAll {
 		kept = len(change.Removed)
-	} else if len(change.Removed) > 0 {
-		e.log.Info("followed the upstream in removing files", "project", name, "files", change.Removed)
 	}
-	err = e.notes.edit(name, func(n *note) {
+	err = e.notes.editWith(name, func(n *note) {
 		n.Upstream, n.Validators, n.HeldBack, n.Expect = e.index.Address(), answer.Validators, kept, 0
 		n.asked(name, e.now(), e.followedSince())
 		n.Refused = slices.Concat(answer.Refused[:min(len(answer.Refused), 20)], change.Conflicts[:min(len(change.Conflicts), 20)])
@@ -235,8 +230,14 @@ func (e *Engine) take(name pypi.Name, n note, mode removals, answer *upstream.An
 				delete(n.Files, filename) // it failed with other bytes, or is not there any more
 			}
 		}
-	})
-	return kept, err
+	}, func(note []byte, lists map[string]time.Time) error { return e.cat.PutProject(change.Page, note, lists) })
+	if err != nil {
+		return 0, err
+	}
+	if mode == followAll && len(change.Removed) > 0 {
+		e.log.Info("followed the upstream in removing files", "project", name, "files", change.Removed)
+	}
+	return kept, nil
 }
 
 // statedOf is the digest that a page states of a file or, with ".metadata" behind

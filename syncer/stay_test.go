@@ -151,7 +151,7 @@ func (p *pantry) File(name pypi.Name, _ pypi.Digest, _ string) (*pypi.File, pypi
 func (p *pantry) Generation(name pypi.Name) (uint64, bool, error) { return 1, name == "brie", nil }
 func (p *pantry) Serial(name pypi.Name) (int64, bool, error)      { return 0, name == "brie", nil }
 
-func (p *pantry) PutProject(page *pypi.Project) error {
+func (p *pantry) PutProject(page *pypi.Project, _ []byte, _ map[string]time.Time) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.page = page

@@ -72,7 +72,10 @@ func (s storeCatalogue) Serial(name pypi.Name) (int64, bool, error) {
 	return info.Serial, ok, err
 }
 
-func (s storeCatalogue) PutProject(p *pypi.Project) error { return translate(s.Store.PutProject(p)) }
+func (s storeCatalogue) PutProject(p *pypi.Project, note []byte, lists map[string]time.Time) error {
+	update := storage.Update{Project: p, State: &storage.State{Value: note, Marks: toMarks(lists)}}
+	return translate(errors.Join(s.PutProjects([]storage.Update{update})...))
+}
 
 func (s storeCatalogue) DeleteProject(name pypi.Name) error {
 	return translate(s.Store.DeleteProject(name))
@@ -145,11 +148,15 @@ func (s storeNotes) Note(name pypi.Name) ([]byte, error) {
 }
 
 func (s storeNotes) SetNote(name pypi.Name, note []byte, lists map[string]time.Time) error {
+	return translate(s.SetState(name, note, toMarks(lists)...))
+}
+
+func toMarks(lists map[string]time.Time) []storage.Mark {
 	marks := make([]storage.Mark, 0, len(lists))
 	for _, list := range slices.Sorted(maps.Keys(lists)) {
 		marks = append(marks, storage.Mark{List: list, At: lists[list]})
 	}
-	return translate(s.SetState(name, note, marks...))
+	return marks
 }
 
 func (s storeNotes) Listed(list string, yield func(pypi.Name, time.Time) bool) error {

@@ -89,10 +89,10 @@ func (s spaceCatalogue) Generation(name pypi.Name) (uint64, bool, error) {
 
 func (s spaceCatalogue) Serial(name pypi.Name) (int64, bool, error) { return s.all.Serial(s.In(name)) }
 
-func (s spaceCatalogue) PutProject(p *pypi.Project) error {
+func (s spaceCatalogue) PutProject(p *pypi.Project, note []byte, lists map[string]time.Time) error {
 	kept := *p
 	kept.Name = s.In(p.Name)
-	return s.all.PutProject(&kept)
+	return s.all.PutProject(&kept, note, lists)
 }
 
 func (s spaceCatalogue) DeleteProject(name pypi.Name) error { return s.all.DeleteProject(s.In(name)) }
