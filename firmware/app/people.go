@@ -165,11 +165,12 @@ func (g *gathering) into(p *webui.Project) {
 }
 
 // known gives the names that a search found as clients know them: those of other
-// indexes too, but none that is kept for an index to which it does not belong.
+// indexes too, but none that is kept for an index to which it does not belong, and
+// none of ours that only an upstream knows.
 func (a *App) known(found []pypi.Name) []pypi.Name {
 	return slices.DeleteFunc(found, func(kept pypi.Name) bool {
 		name, of := kept.Apart()
 		_, blocked := a.Engine.Blocked(name)
-		return blocked || a.config.Owner(name) != string(of)
+		return blocked || a.ours.foreign(name) || a.config.Owner(name) != string(of)
 	})
 }
