@@ -41,6 +41,10 @@ func (o ours) stated(name pypi.Name) bool {
 	return slices.ContainsFunc(o.patterns, func(p pypi.NamePattern) bool { return p.Match(name) })
 }
 
+// foreign tells whether a name is ours and nothing was uploaded under it: who speaks
+// of it means somebody else's.
+func (o ours) foreign(name pypi.Name) bool { return o.stated(name) && !o.store.Private(name) }
+
 // has is quick.
 func (o ours) has(name pypi.Name) bool { return o.stated(name) || o.store.Private(name) }
 
