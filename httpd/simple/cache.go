@@ -29,7 +29,8 @@ type cacheKey struct {
 // never changed.
 type rendered struct {
 	body   []byte
-	serial int64 // of X-PyPI-Last-Serial; 0 where not known
+	large  *largeBody // instead of body: held until release
+	serial int64      // of X-PyPI-Last-Serial; 0 where not known
 }
 
 type kept struct {

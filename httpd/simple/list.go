@@ -47,7 +47,7 @@ func (h *Handler) serveList(w http.ResponseWriter, r *http.Request) {
 	if names.Tag != "" {
 		if body, ok := h.cache.get(key, names.Tag); ok {
 			quick.Keep(r.Context(), quick.Offer{Body: body.body, Still: names.Still})
-			send(w, r, v, etag, body)
+			h.send(w, r, v, etag, body)
 			return
 		}
 	}
@@ -69,7 +69,7 @@ func (h *Handler) serveList(w http.ResponseWriter, r *http.Request) {
 		if names.Tag != "" {
 			h.cache.put(key, names.Tag, body)
 		}
-		send(w, r, v, etag, body)
+		h.send(w, r, v, etag, body)
 	case err == nil, errors.Is(err, errHeadersOnly):
 	case !out.started:
 		h.refuse(w, r, "the root list", err)

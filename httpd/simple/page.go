@@ -33,10 +33,11 @@ func (h *Handler) servePage(w http.ResponseWriter, r *http.Request, name pypi.Na
 		h.refuse(w, r, string(name), err)
 		return
 	}
-	if page.Tag != "" {
+	defer body.release()
+	if page.Tag != "" && body.large == nil {
 		quick.Keep(r.Context(), quick.Offer{Body: body.body, Still: page.Still})
 	}
-	send(w, r, v, etag, body)
+	h.send(w, r, v, etag, body)
 }
 
 // Prepare renders the page that pip and uv ask for, so that it is there before
@@ -49,39 +50,62 @@ func (h *Handler) Prepare(ctx context.Context, name pypi.Name) error {
 	if page.Tag == "" {
 		return nil // nothing could be kept
 	}
-	if _, err := h.body(name, page, variant{form: pypi.FormJSON, gzip: true}); err != nil {
+	body, err := h.body(name, page, variant{form: pypi.FormJSON, gzip: true})
+	if err != nil {
 		return fmt.Errorf("prepare page of %s: %w", name, err)
 	}
+	body.release()
 	return nil
 }
 
 // body gives the rendered page: the kept one, or a new one that all who ask for
-// it at the same time share. An error is not kept.
+// it at the same time share. An error is not kept. The page is released after use.
 func (h *Handler) body(name pypi.Name, page Page, v variant) (rendered, error) {
 	key := cacheKey{name: name, json: v.form.IsJSON(), gzip: v.gzip}
-	if page.Tag == "" {
-		return h.render(name, page, key)
-	}
-	if body, ok := h.cache.get(key, page.Tag); ok {
-		return body, nil
-	}
-	flight := fmt.Sprintf("%s/%t/%t/%s", name, key.json, key.gzip, page.Tag)
-	out, err, _ := h.flight.Do(flight, func() (any, error) {
-		// Another flight may have landed between the look above and this one.
-		if body, ok := h.cache.get(key, page.Tag); ok {
+	// A large page may be gone before all who waited for it hold it, when others come
+	// at the same moment.
+	for tries := 0; page.Tag != "" && tries < 3; tries++ {
+		if body, ok := h.kept(key, page.Tag); ok {
 			return body, nil
 		}
-		body, err := h.render(name, page, key)
+		flight := fmt.Sprintf("%s/%t/%t/%s", name, key.json, key.gzip, page.Tag)
+		out, err, _ := h.flight.Do(flight, func() (any, error) {
+			// Another flight may have landed between the look above and this one.
+			if body, ok := h.kept(key, page.Tag); ok {
+				body.release()
+				return body, nil
+			}
+			body, err := h.render(name, page, key)
+			if err != nil {
+				return nil, err
+			}
+			h.keep(key, page.Tag, body)
+			return body, nil
+		})
 		if err != nil {
-			return nil, err
+			return rendered{}, err
 		}
-		h.cache.put(key, page.Tag, body)
-		return body, nil
-	})
-	if err != nil {
-		return rendered{}, err
+		if body := out.(rendered); body.large == nil || body.large.hold() {
+			return body, nil
+		}
 	}
-	return out.(rendered), nil
+	return h.render(name, page, key)
+}
+
+// kept gives a page that is kept.
+func (h *Handler) kept(key cacheKey, tag string) (rendered, bool) {
+	if body, ok := h.cache.get(key, tag); ok {
+		return body, true
+	}
+	return h.larges.get(key, tag)
+}
+
+func (h *Handler) keep(key cacheKey, tag string, body rendered) {
+	if body.large != nil {
+		h.larges.put(key, tag, body)
+		return
+	}
+	h.cache.put(key, tag, body)
 }
 
 // header sets what every answer with a body or a 304 carries.
@@ -113,11 +137,11 @@ func entity(h http.Header, v variant, etag string, serial int64) {
 }
 
 // send answers with a whole body.
-func send(w http.ResponseWriter, r *http.Request, v variant, etag string, body rendered) {
+func (h *Handler) send(w http.ResponseWriter, r *http.Request, v variant, etag string, body rendered) {
 	entity(w.Header(), v, etag, body.serial)
-	w.Header().Set("Content-Length", strconv.Itoa(len(body.body)))
+	w.Header().Set("Content-Length", strconv.FormatInt(body.length(), 10))
 	w.WriteHeader(http.StatusOK)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(body.body) // a client that has gone needs no answer
+		body.write(h, w, r)
 	}
 }

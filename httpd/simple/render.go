@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 
 	"cheeseboard/storage/pypi"
@@ -45,7 +46,6 @@ func (h *Handler) render(name pypi.Name, page Page, key cacheKey) (rendered, err
 
 	var out rendered
 	err := page.Visit(func(project *pypi.Project, files pypi.Files) (err error) {
-		out.serial = project.LastSerial
 		write := func(w io.Writer) (err error) {
 			link := func(f *pypi.File) string { return h.link(name, f) }
 			if key.json {
@@ -55,11 +55,13 @@ func (h *Handler) render(name pypi.Name, page Page, key cacheKey) (rendered, err
 			}
 			return err
 		}
-		out.body, err = r.body(key.gzip, write)
+		out, err = r.body(h.scratch, key.gzip, write)
+		out.serial = project.LastSerial
 		return err
 	})
 	r.shrink()
 	if err != nil {
+		out.release()
 		return rendered{}, fmt.Errorf("render page of %s: %w", name, err)
 	}
 	return out, nil
@@ -68,22 +70,23 @@ func (h *Handler) render(name pypi.Name, page Page, key cacheKey) (rendered, err
 // body gathers what write writes, packed or not. A page of thousands of files is
 // never in memory as a whole, but for what is sent. Equal bytes give equal bytes,
 // as a strong entity tag needs.
-func (r *renderer) body(packed bool, write func(io.Writer) error) ([]byte, error) {
+func (r *renderer) body(scratch func() (*os.File, error), packed bool, write func(io.Writer) error) (rendered, error) {
 	r.out.Reset()
+	out := &overflow{held: &r.out, scratch: scratch}
 	if !packed {
-		err := write(&r.out)
-		return own(r.out.Bytes()), err
+		return out.body(write(out))
 	}
 	if r.gzip == nil {
 		var err error
-		if r.gzip, err = gzip.NewWriterLevel(&r.out, pageLevel); err != nil {
-			return nil, err
+		if r.gzip, err = gzip.NewWriterLevel(out, pageLevel); err != nil {
+			return rendered{}, err
 		}
 	} else {
-		r.gzip.Reset(&r.out)
+		r.gzip.Reset(out)
 	}
-	err := errors.Join(write(r.gzip), r.gzip.Close())
-	return own(r.out.Bytes()), err
+	body, err := out.body(errors.Join(write(r.gzip), r.gzip.Close()))
+	r.gzip.Reset(nil) // the file is not its own any more
+	return body, err
 }
 
 // own gives bytes that nobody else will write to: those of a buffer that is too

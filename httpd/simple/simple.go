@@ -93,11 +93,11 @@ type Deps struct {
 	Link func(pypi.Name, *pypi.File) string
 	// Log gets internal errors; nil discards.
 	Log *slog.Logger
-	// CacheBytes bounds the rendered pages that are kept; 0 means 3 MiB, and
+	// CacheBytes bounds the rendered pages that are kept in memory; 0 means 2 MiB, and
 	// with a negative value none are.
 	CacheBytes int64
-	// Scratch makes an empty file without a name for a prepared root list, and
-	// fails where there is no room for one. nil: no list is prepared.
+	// Scratch makes an empty file without a name for a prepared root list or a large
+	// page, and fails where there is no room for one. nil: there are none.
 	Scratch func() (*os.File, error)
 }
 
@@ -111,6 +111,8 @@ type Handler struct {
 	renderers chan *renderer
 	packers   sync.Pool // of *gzip.Writer, for lists
 	lists     *lists
+	larges    larges
+	scratch   func() (*os.File, error)
 }
 
 // New makes a handler.
@@ -119,17 +121,20 @@ func New(d Deps) *Handler {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
 	if d.CacheBytes == 0 {
-		d.CacheBytes = 3 << 20
+		d.CacheBytes = 2 << 20
 	}
 	return &Handler{
 		index: d.Index, link: d.Link, log: d.Log, cache: newCache(d.CacheBytes), renderers: newRenderers(),
-		lists: newLists(d.Index, d.Scratch, d.Log),
+		lists: newLists(d.Index, d.Scratch, d.Log), scratch: d.Scratch,
 	}
 }
 
 // Close ends what is being prepared and gives its files back. Lists are rendered
 // for each request afterwards.
-func (h *Handler) Close() error { return h.lists.close() }
+func (h *Handler) Close() error {
+	h.larges.close()
+	return h.lists.close()
+}
 
 // ServeHTTP answers one request. It panics with http.ErrAbortHandler to break
 // off a root list that failed in its middle.

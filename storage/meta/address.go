@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"encoding/hex"
 	"strings"
 
 	"cheeseboard/storage/pypi"
@@ -26,23 +27,34 @@ func splitURL(address, filename string) (p place) {
 	}
 	path := p.text[n:]
 	digest, err := pypi.ParseDigest(path[1:3] + path[4:6] + path[7:])
-	if err == nil && hashedPathOf(digest) == path {
+	if made := hashedPathOf(digest); err == nil && string(made[:]) == path {
 		p.text, p.digest, p.hashed = p.text[:n], digest, true
 	}
 	return p
 }
 
 func joinURL(p place, filename string) string {
+	if !p.hashed && !p.short {
+		return p.text
+	}
+	var b strings.Builder
+	b.Grow(len(p.text) + hashedPath + 1 + len(filename))
+	b.WriteString(p.text)
 	if p.hashed {
-		p.text += hashedPathOf(p.digest)
+		path := hashedPathOf(p.digest)
+		b.Write(path[:])
 	}
 	if p.short {
-		p.text += "/" + filename
+		b.WriteByte('/')
+		b.WriteString(filename)
 	}
-	return p.text
+	return b.String()
 }
 
-func hashedPathOf(d pypi.Digest) string {
-	digits := d.String()
-	return "/" + digits[:2] + "/" + digits[2:4] + "/" + digits[4:]
+func hashedPathOf(d pypi.Digest) (path [hashedPath]byte) {
+	path[0], path[3], path[6] = '/', '/', '/'
+	hex.Encode(path[1:3], d[:1])
+	hex.Encode(path[4:6], d[1:2])
+	hex.Encode(path[7:], d[2:])
+	return path
 }

@@ -296,9 +296,7 @@ func (d *DB) head(txn *badger.Txn, name pypi.Name) (*head, []byte, error) {
 	for n := r.uint(); n > 0 && r.err == nil; n-- {
 		h.chunks = append(h.chunks, chunk{index: uint32(r.uint()), generation: uint32(r.uint())})
 	}
-	for n := r.uint(); n > 0 && r.err == nil; n-- {
-		p.Files = append(p.Files, r.file())
-	}
+	p.Files = r.files()
 	r.unknown(p.Files, p)
 	return h, raw, r.err
 }
@@ -322,9 +320,7 @@ func (d *DB) readChunk(txn *badger.Txn, name pypi.Name, c *chunk) error {
 	if err != nil {
 		return fmt.Errorf("chunk %d of %s: %w", c.index, name, err)
 	}
-	for n := r.uint(); n > 0 && r.err == nil; n-- {
-		c.files = append(c.files, r.file())
-	}
+	c.files = r.files()
 	r.unknown(c.files, nil)
 	return r.err
 }

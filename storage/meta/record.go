@@ -288,6 +288,12 @@ func (r *reader) digest() pypi.Digest {
 
 // hashes reads what writer.hashes wrote, and adds the SHA-256 where it belongs.
 func (r *reader) hashes(sha pypi.Digest, has, others bool) pypi.Hashes {
+	switch {
+	case !has && !others:
+		return nil
+	case !others: // as nearly always: what is made of 32 bytes needs no check
+		return pypi.Hashes{{Algorithm: "sha256", Hex: sha.String()}}
+	}
 	var list []pypi.Hash
 	if has {
 		list = append(list, pypi.Hash{Algorithm: "sha256", Hex: sha.String()})
@@ -318,6 +324,18 @@ func number[T uint64 | int64](r *reader, read func([]byte) (T, int)) T {
 	}
 	r.raw = r.raw[n:]
 	return v
+}
+
+// files reads a list of them.
+func (r *reader) files() (list []pypi.File) {
+	n := r.uint()
+	if n > 0 {
+		list = make([]pypi.File, 0, min(n, filesPerChunk))
+	}
+	for ; n > 0 && r.err == nil; n-- {
+		list = append(list, r.file())
+	}
+	return list
 }
 
 func (r *reader) file() pypi.File {

@@ -142,9 +142,7 @@ func FuzzFiles(f *testing.F) {
 	f.Add(w.raw, w.rest)
 	read := func(w writer) (files []pypi.File, p pypi.Project, err error) {
 		r := &reader{raw: w.raw, rest: w.rest, all: string(w.rest)}
-		for n := r.uint(); n > 0 && r.err == nil; n-- {
-			files = append(files, r.file())
-		}
+		files = r.files()
 		r.unknown(files, &p)
 		return files, p, r.err
 	}

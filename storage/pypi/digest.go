@@ -24,7 +24,11 @@ func ParseDigest(s string) (Digest, error) {
 }
 
 // String gives 64 lower-case hexadecimal digits.
-func (d Digest) String() string { return hex.EncodeToString(d[:]) }
+func (d Digest) String() string {
+	var digits [2 * sha256.Size]byte // on the stack: pages have thousands
+	hex.Encode(digits[:], d[:])
+	return string(digits[:])
+}
 
 // IsZero reports whether d is the zero value, which stands for "none".
 func (d Digest) IsZero() bool { return d == Digest{} }
