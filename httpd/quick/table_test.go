@@ -13,7 +13,7 @@ func TestTable(t *testing.T) {
 	for i := range 100 {
 		table.put(fmt.Sprint("shared ", i), &answer{body: body, still: func() bool { return true }})
 	}
-	if len(table.answers) != 100 || table.size > 2<<20 {
+	if len(table.answers) != 100 || table.size > maxKept {
 		t.Errorf("%d answers take %d bytes", len(table.answers), table.size)
 	}
 	table.put("hot", &answer{body: make([]byte, 10_000), still: func() bool { return true }})
@@ -26,7 +26,7 @@ func TestTable(t *testing.T) {
 			t.Fatal("what is asked for all the time is not kept")
 		}
 	}
-	if len(table.answers) < 400 {
+	if len(table.answers) < maxKept/(10_000+entryCost)*2/3 {
 		t.Errorf("only %d answers are kept", len(table.answers))
 	}
 	table.put("huge", &answer{body: make([]byte, maxBody+1)})
