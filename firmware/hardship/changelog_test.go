@@ -73,7 +73,7 @@ func TestManyChanges(t *testing.T) {
 		projects = append(projects, fmt.Sprintf("hut-%d", i))
 	}
 	up := upstream(t, index)
-	c := settings(t, up, projects...)
+	c := unhurried(t, up, projects...) // to list so many changes takes a busy machine its time
 	c.Sync.RemovalGuard = 0.9
 	b := open(t, c)
 	b.synced()

@@ -110,7 +110,7 @@ var trials = []trial{
 	{lie: "never-answer", on: "file", once: truthful, forever: nothing, status: "stalled"},
 	{lie: "never-answer", on: "metadata", once: truthful, forever: nothing, status: "stalled"},
 	{lie: "endless", on: "file", once: truthful, forever: truthful},
-	{lie: "endless", on: "metadata", once: nothing, forever: nothing, status: "lie"},
+	{lie: "endless", on: "metadata", once: truthful, forever: nothing, status: "lie"},
 	{lie: "end:70000", on: "file", once: truthful, forever: truthful},
 	{lie: "end:100", on: "metadata", once: truthful, forever: nothing, status: "lie"},
 	{lie: "end-chunked:70000", on: "file", once: truthful, forever: truthful},
