@@ -98,25 +98,25 @@ func (b *batch) delete(key []byte) error {
 
 func (b *batch) write(w write) error {
 	err := w.into(b.txn)
-	if errors.Is(err, badger.ErrTxnTooBig) && b.own > 0 {
-		if err = b.apart(); err != nil {
-			return err
-		}
-		err = w.into(b.txn)
-	}
-	if errors.Is(err, badger.ErrTxnTooBig) && len(b.writes) > 0 {
-		if err = b.part(); err != nil {
-			return err
-		}
-		if w.gone {
-			return b.delete(w.key) // with the version key, in this transaction too
-		}
-		err = w.into(b.txn)
-	}
 	if err == nil {
 		b.noted(w)
+		return nil
 	}
-	return err
+	if !errors.Is(err, badger.ErrTxnTooBig) || len(b.writes) == 0 {
+		return err
+	}
+	if b.own > 0 {
+		err = b.apart()
+	} else {
+		err = b.part()
+	}
+	switch {
+	case err != nil:
+		return err
+	case w.gone:
+		return b.delete(w.key) // with the version key, in this transaction too
+	}
+	return b.write(w)
 }
 
 func (b *batch) noted(w write) {

@@ -225,6 +225,40 @@ func TestGroupTooLarge(t *testing.T) {
 	}
 }
 
+// TestGroupKeepsVersions has deletions that fit into no transaction with others, or
+// with one another: the highest version is that of an entry that stays.
+func TestGroupKeepsVersions(t *testing.T) {
+	d := open(t, t.TempDir())
+	defer closeDB(t, d)
+	for _, large := range []int{8, 24} {
+		before := d.Version()
+		errs := gathered(t, d,
+			func() error { return d.SetValue("x", nil) },
+			pour(d, shrinking, "small", groupBytes-10<<10),
+			func() error {
+				return d.update(shrinking, func(b *batch) error {
+					for i := range large {
+						if err := b.delete(append(make([]byte, 60_000), byte(i))); err != nil {
+							return err
+						}
+					}
+					return nil
+				})
+			})
+		if err := errors.Join(errs...); err != nil {
+			t.Fatal(err)
+		}
+		if n := d.Version() - before; n < 2 {
+			t.Fatalf("there were %d commits: it fitted", n)
+		}
+		txn, done := d.view()
+		if _, version, err := get(txn, versionKey()); err != nil || version != d.Version() {
+			t.Errorf("the version key is of version %d, the last commit was %d (%v)", version, d.Version(), err)
+		}
+		done()
+	}
+}
+
 // TestGroupOnAFullDisk holds that each is refused for what it needs itself.
 func TestGroupOnAFullDisk(t *testing.T) {
 	var free atomic.Int64
