@@ -225,19 +225,24 @@ func TestGroupTooLarge(t *testing.T) {
 	}
 }
 
-// TestGroupKeepsVersions has deletions that fit into no transaction with others, or
-// with one another: the highest version is that of an entry that stays.
+// TestGroupKeepsVersions has deletions that do not fit beside what was written before
+// them: the highest version is that of an entry that stays.
 func TestGroupKeepsVersions(t *testing.T) {
 	d := open(t, t.TempDir())
 	defer closeDB(t, d)
-	for _, large := range []int{8, 24} {
+	for _, c := range []struct{ sets, deletes int }{{5, 1}, {0, 8}, {0, 24}} {
 		before := d.Version()
 		errs := gathered(t, d,
 			func() error { return d.SetValue("x", nil) },
 			pour(d, shrinking, "small", groupBytes-10<<10),
 			func() error {
 				return d.update(shrinking, func(b *batch) error {
-					for i := range large {
+					for i := range c.sets {
+						if err := b.set(fmt.Append(nil, "k/large", i), make([]byte, 60_000)); err != nil {
+							return err
+						}
+					}
+					for i := range c.deletes {
 						if err := b.delete(append(make([]byte, 60_000), byte(i))); err != nil {
 							return err
 						}
