@@ -74,7 +74,7 @@ type Deps struct {
 	Name string
 	// Log gets requests at debug and failures at error; nil discards.
 	Log *slog.Logger
-	// PageCacheBytes bounds the rendered pages that are kept; 0 means 2 MiB, and
+	// PageCacheBytes bounds the rendered pages that are kept; 0 means 1.5 MiB, and
 	// with a negative value none are.
 	PageCacheBytes int64
 	// Scratch makes an empty file without a name for a large root list; nil: none

@@ -10,8 +10,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
-	"os"
-	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -295,30 +293,6 @@ func engineOptions(c config.Config, log *slog.Logger) (syncer.Options, error) {
 		}[c.Sync.SDists],
 	}
 	return o, nil
-}
-
-// What the garbage collector is to keep the program's memory under, in bytes: less
-// than a box of 64 MB has while it serves, and of 128 MB while it only brings in,
-// so that there is room for the pages of the store that the kernel keeps.
-const (
-	MemoryServing   = 44 << 20
-	MemoryIngesting = 92 << 20
-)
-
-// Tune sets the garbage collector for a small board, unless the environment has
-// set it: it trades a little CPU for a lot of memory, and while serving, where
-// little is computed, a little more.
-func Tune(limit int64) {
-	if os.Getenv("GOGC") == "" {
-		percent := 50
-		if limit == MemoryServing {
-			percent = 25
-		}
-		debug.SetGCPercent(percent)
-	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(limit)
-	}
 }
 
 // explain adds to an error of the store what a person can do about it.

@@ -76,6 +76,9 @@ func (o ours) take(log *slog.Logger, guard float64) error {
 			}
 		}
 	}
+	if len(foreign) == 0 {
+		return nil // to count all that is here takes a while
+	}
 	totals, err := o.store.Totals()
 	if err != nil {
 		return err

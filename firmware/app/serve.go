@@ -69,6 +69,7 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 			}
 		})
 	}
+	running.Go(func() { a.rest(ctx) })
 	if socket != nil {
 		running.Go(func() { serveControl(a.commands, socket, a.log) })
 	}

@@ -7,7 +7,7 @@ import (
 
 // Bounds of what is kept, in bytes.
 const (
-	maxKept = 2 << 20 // most of it is shared with the pages that are kept anyhow
+	maxKept = 3 << 19 // most of it is shared with the pages that are kept anyhow
 	maxBody = 1 << 20
 	// entryCost is about what an answer costs besides its texts.
 	entryCost = 400

@@ -18,7 +18,7 @@ import (
 // maxHeldPage is how much of a page is in memory, in bytes as they are sent, where
 // there is room for a file. Two are kept: as JSON for pip, and for people.
 const (
-	maxHeldPage = 384 << 10
+	maxHeldPage = 256 << 10
 	keptLarge   = 2
 )
 

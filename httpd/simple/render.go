@@ -15,7 +15,7 @@ import (
 
 // What a renderer keeps between two pages, in bytes. Larger buffers are given
 // back, so that one huge page does not hold memory for ever.
-const maxKeptBuffer = 256 << 10
+const maxKeptBuffer = 128 << 10
 
 // pageLevel is the compression of pages that are kept. Most of a page is
 // digests, which no level makes smaller: on a page of 3,000 files level 6 saves

@@ -93,7 +93,7 @@ type Deps struct {
 	Link func(pypi.Name, *pypi.File) string
 	// Log gets internal errors; nil discards.
 	Log *slog.Logger
-	// CacheBytes bounds the rendered pages that are kept in memory; 0 means 2 MiB, and
+	// CacheBytes bounds the rendered pages that are kept in memory; 0 means 1.5 MiB, and
 	// with a negative value none are.
 	CacheBytes int64
 	// Scratch makes an empty file without a name for a prepared root list or a large
@@ -121,7 +121,7 @@ func New(d Deps) *Handler {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
 	if d.CacheBytes == 0 {
-		d.CacheBytes = 2 << 20
+		d.CacheBytes = 3 << 19
 	}
 	return &Handler{
 		index: d.Index, link: d.Link, log: d.Log, cache: newCache(d.CacheBytes), renderers: newRenderers(),

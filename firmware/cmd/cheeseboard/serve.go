@@ -24,8 +24,11 @@ func serve(c *cobra.Command, f *flags) error {
 	if err != nil {
 		return err
 	}
-	app.Tune(app.MemoryServing)
-	box, err := app.Open(settings, log)
+	var box *app.App
+	err = app.TuneAfter(func() (err error) {
+		box, err = app.Open(settings, log)
+		return err
+	}, app.MemoryServing)
 	if err != nil {
 		return err
 	}
