@@ -7,12 +7,10 @@ import "time"
 // kept.
 
 const (
-	// flightWait is how long others wait where it is not known that there will be such
-	// an answer, counted from when the first one asked.
+	// flightWait is how long others wait, counted from when the first one asked. What
+	// is kept is rendered again in less. A handler may wait for the line itself, as
+	// long as a client is to be kept waiting: then they must be with it in time.
 	flightWait = 250 * time.Millisecond
-	// flightLonger is how long they wait where there was one: handlers themselves do
-	// not wait longer for a line that is slow.
-	flightLonger = 2 * time.Second
 	// flightLife is after what time another one is the first.
 	flightLife = 3 * time.Second
 )
@@ -26,16 +24,12 @@ type flight struct {
 
 // fly begins a flight for a key, if none is under way; otherwise it gives the channel
 // of the one that is to be waited for, and for how long.
-func (t *table) fly(key []byte, known bool) (own *flight, other <-chan struct{}, wait time.Duration) {
+func (t *table) fly(key []byte) (own *flight, other <-chan struct{}, wait time.Duration) {
 	now := time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if f := t.flights[string(key)]; f != nil && now.Sub(f.begun) < flightLife {
-		wait = flightWait
-		if known {
-			wait = flightLonger
-		}
-		return nil, f.done, wait - now.Sub(f.begun)
+		return nil, f.done, flightWait - now.Sub(f.begun)
 	}
 	f := &flight{string(key), now, make(chan struct{})}
 	t.flights[f.key] = f

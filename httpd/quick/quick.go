@@ -201,16 +201,16 @@ func (s *Server) find(h *head, scratch []byte) (a *answer, key string, own *flig
 		return nil, "", nil
 	}
 	b := h.key(scratch)
-	a, known, open := s.holds(b)
+	a, open := s.holds(b)
 	if a != nil || !open {
 		return a, "", nil
 	}
-	return s.miss(b, known)
+	return s.miss(b)
 }
 
 // miss is find where nothing that is kept holds.
-func (s *Server) miss(b []byte, known bool) (a *answer, key string, own *flight) {
-	own, other, wait := s.table.fly(b, known)
+func (s *Server) miss(b []byte) (a *answer, key string, own *flight) {
+	own, other, wait := s.table.fly(b)
 	if own != nil {
 		return nil, own.key, own
 	}
@@ -220,7 +220,7 @@ func (s *Server) miss(b []byte, known bool) (a *answer, key string, own *flight)
 		select {
 		case <-other:
 			open := false
-			if a, _, open = s.holds(b); a != nil || !open {
+			if a, open = s.holds(b); a != nil || !open {
 				return a, "", nil
 			}
 		case <-timer.C:
@@ -229,28 +229,27 @@ func (s *Server) miss(b []byte, known bool) (a *answer, key string, own *flight)
 	return nil, string(b), nil
 }
 
-// holds gives the kept answer to a request, if it holds, and tells whether there was
-// one. While the gate is not open none is given, and all are forgotten: what they go
-// by is being closed.
-func (s *Server) holds(key []byte) (a *answer, known, open bool) {
+// holds gives the kept answer to a request, if it holds. While the gate is not open
+// none is given, and all are forgotten: what they go by is being closed.
+func (s *Server) holds(key []byte) (a *answer, open bool) {
 	if a = s.table.get(key); a == nil {
-		return nil, false, true
+		return nil, true
 	}
 	if s.gate != nil {
 		if !s.gate.TryEnter() {
 			s.table.clear()
-			return nil, true, false
+			return nil, false
 		}
 		defer s.gate.Leave()
 	}
-	if a.still == nil || !a.still() {
-		s.table.void(key, a)
-		return nil, true, true
+	if !a.still() {
+		s.table.drop(key, a)
+		return nil, true
 	}
 	if a.used != nil {
 		a.used()
 	}
-	return a, true, true
+	return a, true
 }
 
 // stamp is the text of a date.

@@ -71,11 +71,6 @@ func (t *table) put(key string, a *answer) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.insert(key, a)
-}
-
-// insert puts an answer in the place of another, if there is one. t.mu is held.
-func (t *table) insert(key string, a *answer) {
 	t.remove(key)
 	a.recent.Store(true)
 	t.answers[key] = a
@@ -122,16 +117,13 @@ func (t *table) remove(key string) {
 	}
 }
 
-// void puts a mark in the place of an answer that does not hold any more: it is
-// known that there was one.
-func (t *table) void(key []byte, a *answer) {
-	if a.still == nil {
-		return
-	}
+// drop forgets an answer that does not hold any more, unless there is another one
+// in its place by now.
+func (t *table) drop(key []byte, a *answer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.answers[string(key)] == a {
-		t.insert(string(key), new(answer))
+		t.remove(string(key))
 	}
 }
 

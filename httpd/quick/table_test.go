@@ -3,6 +3,8 @@ package quick
 import (
 	"fmt"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // What is kept stays within its bounds, a body that several answers share counts
@@ -33,16 +35,53 @@ func TestTable(t *testing.T) {
 	if table.get([]byte("huge")) != nil {
 		t.Error("a body was kept that leaves no room for others")
 	}
+	table.drop([]byte("hot"), new(answer)) // that is another one
+	if table.get([]byte("hot")) == nil {
+		t.Error("an answer is gone since one before it did not hold")
+	}
 	for key, a := range table.answers {
-		table.void([]byte(key), a)
+		table.drop([]byte(key), a)
 	}
 	if len(table.bodies) != 0 {
 		t.Errorf("%d bodies of answers that do not hold are kept", len(table.bodies))
 	}
-	for key := range table.answers {
-		table.remove(key)
-	}
 	if table.size != 0 {
 		t.Errorf("nothing takes %d bytes", table.size)
 	}
+}
+
+// TestFlightIsNotWaitedForLong: a handler may wait for the line, and those who wait
+// for the one who is with it have their own wait there still before them.
+func TestFlightIsNotWaitedForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := newTable()
+		first, _, _ := table.fly([]byte("page"))
+		if first == nil {
+			t.Fatal("nobody goes")
+		}
+		begun := time.Now()
+		waited := func() time.Duration {
+			own, done, wait := table.fly([]byte("page"))
+			if own != nil {
+				t.Fatal("two go")
+			}
+			if wait > 0 {
+				select {
+				case <-done:
+				case <-time.After(wait):
+				}
+			}
+			return time.Since(begun)
+		}
+		if took := waited(); took != flightWait {
+			t.Errorf("the second one waited %v, want %v", took, flightWait)
+		}
+		if took := waited(); took != flightWait { // the first one has been away for so long
+			t.Errorf("the third one waited, to %v after the first", took)
+		}
+		table.land(first)
+		if own, _, _ := table.fly([]byte("page")); own == nil {
+			t.Error("after it nobody goes")
+		}
+	})
 }
