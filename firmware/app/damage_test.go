@@ -36,7 +36,8 @@ type diary struct {
 
 func newDiary() *diary { return &diary{Handler: slog.DiscardHandler, more: make(chan struct{})} }
 
-func (d *diary) Enabled(context.Context, slog.Level) bool { return true }
+// Not debug: then each request would be logged, and none answered again by httpd/quick.
+func (d *diary) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
 
 func (d *diary) Handle(_ context.Context, r slog.Record) error {
 	d.mu.Lock()

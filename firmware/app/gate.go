@@ -22,6 +22,7 @@ type gate struct {
 	// be tens of thousands in a second.
 	brief  atomic.Int64
 	closed atomic.Bool // shut, or down
+	era    atomic.Uint64
 }
 
 // hold is the stay of one request. Who needs the folder no more lets go.
@@ -75,6 +76,9 @@ func (g *gate) left() {
 	}
 }
 
+// Era grows each time the gate is shut: what stands behind it is then another.
+func (g *gate) Era() uint64 { return g.era.Load() }
+
 // TryEnter lets somebody in who is through in no time; false while the gate is shut.
 func (g *gate) TryEnter() bool {
 	g.brief.Add(1)
@@ -122,6 +126,7 @@ func (g *gate) close() {
 		g.shut = make(chan struct{})
 	}
 	g.closed.Store(true)
+	g.era.Add(1)
 }
 
 // open lets those in who wait.

@@ -30,12 +30,9 @@ const (
 	onFiles = readFile | change | execute | control
 )
 
-// known gives the rights that a version of the interface knows.
+// known gives the rights that a version of the interface knows, from the second on.
 func known(version int) uint64 {
 	rights := uint64(all)
-	if version < 2 {
-		rights &^= unix.LANDLOCK_ACCESS_FS_REFER
-	}
 	if version < 3 {
 		rights &^= unix.LANDLOCK_ACCESS_FS_TRUNCATE
 	}
@@ -54,6 +51,9 @@ func Apply(a Access) (version int, err error) {
 		return 0, fmt.Errorf("%w: the kernel has no Landlock, or it is off (%w)", ErrUnsupported, errno)
 	}
 	version = int(v)
+	if version < 2 { // it would keep every file in the folder that it was made in
+		return 0, fmt.Errorf("%w: version %d of the kernel's Landlock allows no file to be moved to another folder", ErrUnsupported, version)
+	}
 	rights := known(version)
 	// Of the structure only the first field, which every version knows.
 	handled := struct{ fs uint64 }{rights}

@@ -144,9 +144,11 @@ func (s *Server) record(front http.Handler) http.Handler {
 			front.ServeHTTP(w, r)
 			return
 		}
+		era := s.era()
 		rec := &recorder{ResponseWriter: w, get: r.Method == http.MethodGet, hopeless: func() { s.table.land(own) }}
 		front.ServeHTTP(rec, r.WithContext(context.WithValue(r.Context(), recorderKey{}, rec)))
-		if a := rec.answer(); a != nil {
+		if a := rec.answer(); a != nil && era == s.era() {
+			a.era = era
 			s.table.put(key, a)
 		}
 	})

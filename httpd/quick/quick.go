@@ -46,6 +46,9 @@ type Gate interface {
 	TryEnter() bool
 	// Leave counts it out.
 	Leave()
+	// Era grows when what stands behind the gate is to be taken away for something
+	// else, which happens while nobody is counted in.
+	Era() uint64
 }
 
 // Options are the settings of a Server; a zero value is the default of each.
@@ -241,6 +244,10 @@ func (s *Server) holds(key []byte) (a *answer, open bool) {
 			return nil, false
 		}
 		defer s.gate.Leave()
+		if a.era != s.gate.Era() { // whoever it could ask is gone
+			s.table.clear()
+			return nil, true
+		}
 	}
 	if !a.still() {
 		s.table.drop(key, a)
@@ -250,6 +257,14 @@ func (s *Server) holds(key []byte) (a *answer, open bool) {
 		a.used()
 	}
 	return a, true
+}
+
+// era is that of the gate.
+func (s *Server) era() uint64 {
+	if s.gate == nil {
+		return 0
+	}
+	return s.gate.Era()
 }
 
 // stamp is the text of a date.

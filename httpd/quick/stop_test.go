@@ -65,6 +65,7 @@ type shutGate struct{ entered, left atomic.Int64 }
 
 func (g *shutGate) TryEnter() bool { return g.entered.Add(1)%2 == 0 }
 func (g *shutGate) Leave()         { g.left.Add(1) }
+func (g *shutGate) Era() uint64    { return 0 }
 
 func TestGate(t *testing.T) {
 	g := &shutGate{}

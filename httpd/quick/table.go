@@ -17,10 +17,11 @@ const (
 // as long as still says so. It is never changed.
 type answer struct {
 	status int
-	head   []byte      // with the line for the date begun, which is the last
-	body   []byte      // of a GET; a HEAD has none
-	still  func() bool // nil where it does not hold any more
-	used   func()      // may be nil
+	head   []byte // with the line for the date begun, which is the last
+	body   []byte // of a GET; a HEAD has none
+	still  func() bool
+	era    uint64 // of the gate, when it was asked for
+	used   func() // may be nil
 	recent atomic.Bool
 }
 

@@ -185,7 +185,7 @@ func (b *batch) forget() {
 	if b.txn != nil {
 		b.txn.Discard()
 	}
-	b.txn, b.writes, b.added, b.size, b.versioned, b.roomy = nil, nil, nil, 0, false, [2]bool{}
+	b.txn, b.writes, b.added, b.size, b.versioned, b.roomy, b.failed = nil, nil, nil, 0, false, [2]bool{}, nil
 }
 
 // commit makes the writes durable, and ends the transaction. On nil they survive a

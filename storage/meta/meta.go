@@ -185,7 +185,7 @@ func (d *DB) close() error {
 			return fmt.Errorf("close metadata: %w: %d MB free, %d MB are needed", ErrFull, free>>20, flushing>>20)
 		}
 	}
-	d.replaceView(nil)
+	d.endViews()
 	return d.db.Close()
 }
 

@@ -14,7 +14,8 @@ import (
 // views gives out the latest view.
 type views struct {
 	mu     sync.Mutex
-	latest *view // nil before Open has ended and after Close
+	latest *view       // nil before Open has ended and after Close
+	spent  *badger.Txn // for who reads after Close: Badger says that it has ended
 }
 
 // view is the metadata as of one commit.
@@ -29,9 +30,8 @@ func (d *DB) view() (txn *badger.Txn, done func()) {
 	d.views.mu.Lock()
 	defer d.views.mu.Unlock()
 	v := d.views.latest
-	if v == nil { // closed: Badger says so
-		txn := d.db.NewTransaction(false)
-		return txn, txn.Discard
+	if v == nil { // closed: Badger would have a new transaction wait for ever
+		return d.views.spent, func() {}
 	}
 	v.users++
 	return v.txn, func() { d.views.release(v) }
@@ -60,4 +60,14 @@ func (d *DB) replaceView(next *view) {
 	if old != nil {
 		d.views.release(old)
 	}
+}
+
+// endViews is called before Badger is closed, while nobody writes.
+func (d *DB) endViews() {
+	spent := d.db.NewTransaction(false)
+	spent.Discard()
+	d.views.mu.Lock()
+	d.views.spent = spent
+	d.views.mu.Unlock()
+	d.replaceView(nil)
 }

@@ -96,6 +96,18 @@ func TestViewsWhileClosing(t *testing.T) {
 	closeDB(t, d)
 }
 
+// Who reads when it is closed hears so, however often: nothing of Badger's runs any
+// more that would let a new transaction begin.
+func TestReadWhenClosed(t *testing.T) {
+	d := open(t, t.TempDir())
+	closeDB(t, d)
+	for range 500 {
+		if _, _, err := d.Info("brie"); err == nil {
+			t.Fatal("a closed store knows of something")
+		}
+	}
+}
+
 // BenchmarkReadBesideWrites tells how long a read takes while another goroutine
 // commits without a pause, beside how long a commit takes.
 func BenchmarkReadBesideWrites(b *testing.B) {

@@ -230,7 +230,8 @@ func (d *download) total(ctx context.Context) int64 {
 		return -1 // the answer that is under way may end all the same
 	}
 	defer func() { _ = resp.Body.Close() }() // it has none
-	if resp.StatusCode == http.StatusOK && checkContent(resp) == nil {
+	// Some hosts say 0 for what they make as they go.
+	if resp.StatusCode == http.StatusOK && checkContent(resp) == nil && resp.ContentLength > 0 {
 		d.length = resp.ContentLength
 	}
 	return d.length
