@@ -243,7 +243,7 @@ func (s *Store) stage(p uploadPart) (*Incoming, error) {
 	var unreadable *fs.PathError
 	switch {
 	case err == nil && seen.digest == p.ref.Digest && seen.size == p.ref.Size:
-		return nil, nil
+		return nil, s.blobs.SyncName(p.ref.Digest)
 	case err == nil, errors.As(err, &unreadable) && seen.info != nil:
 		if err := s.setAside(p.ref.Digest, seen.info); err != nil {
 			return nil, err

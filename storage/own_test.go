@@ -315,3 +315,32 @@ func TestUploadWithoutRoom(t *testing.T) {
 	mustUpload(t, s, u)
 	served(t, s, u)
 }
+
+// TestUploadAgainMakesTheNameLast: an upload whose bytes got their name, and then the
+// folder could not be synced, is not acknowledged. The next one finds the bytes there,
+// and must not take that for durable.
+func TestUploadAgainMakesTheNameLast(t *testing.T) {
+	u := uploadOf("acme", "acme-1.0-py3-none-any.whl", 1, 3000)
+	hex := digestOf(u).String()
+	fault, broken, synced := errors.New("injected"), true, 0
+	s := open(t, t.TempDir(), Options{Disk: &durable.Disk{Fault: func(step durable.Step, path string, done bool) error {
+		switch {
+		case step != durable.StepSyncDir || !strings.HasSuffix(path, filepath.Join("blobs", hex[:2])):
+		case broken:
+			return fault
+		case done:
+			synced++
+		}
+		return nil
+	}}})
+	defer closeStore(t, s)
+	if err := s.Upload(u); !errors.Is(err, fault) {
+		t.Fatalf("with a folder that cannot be synced: %v", err)
+	}
+	broken = false
+	mustUpload(t, s, u)
+	if synced == 0 {
+		t.Error("acknowledged, and the name of the bytes may be gone after a power cut")
+	}
+	served(t, s, u)
+}

@@ -133,6 +133,22 @@ func (d *Dir) lasts(digest pypi.Digest) {
 	d.folders[digest[0]] = true
 }
 
+// SyncName makes the name of a finished blob durable, for whoever relies on one that
+// he did not finish: who did may not have come to that, or not yet.
+func (d *Dir) SyncName(digest pypi.Digest) error {
+	dirs, err := d.folder(digest)
+	if err != nil {
+		return err
+	}
+	for _, dir := range append(dirs, filepath.Dir(d.path(digest))) {
+		if err := d.disk.SyncDir(dir); err != nil {
+			return err
+		}
+	}
+	d.lasts(digest)
+	return nil
+}
+
 func (d *Dir) partPath(digest pypi.Digest) string {
 	return filepath.Join(d.partials, digest.String()+".part")
 }
