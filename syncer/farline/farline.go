@@ -60,6 +60,7 @@ type Traffic struct {
 	Bytes   int64 // of them, headers of IP included
 	Payload int64 // of them, bytes of TCP's streams
 	Again   int64 // of Payload, what had arrived before: TCP's own repetitions
+	Adrift  int64 // of Payload, what arrived behind a gap that is not filled: no reader gets it
 	Lost    int64 // packets that chance took
 	Refused int64 // packets for which there was no room in the queue
 	Dropped int64 // packets that a cut or a black hole took

@@ -91,7 +91,9 @@ func (p *pipe) swallow(on bool) {
 func (p *pipe) traffic() Traffic {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.seen
+	seen := p.seen
+	seen.Adrift = p.streams.adrift()
+	return seen
 }
 
 // run carries packets until quit is closed.

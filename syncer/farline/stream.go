@@ -44,6 +44,19 @@ func (s streams) arrive(packet []byte) (payload, again int64) {
 	return int64(n), int64(n) - int64(t.add(span{from, from + n}))
 }
 
+// adrift counts the bytes behind gaps. Of a port that was used again only the last
+// connection counts.
+func (s streams) adrift() (n int64) {
+	for _, t := range s {
+		for _, h := range t.have {
+			if h.from > 0 {
+				n += int64(h.to - h.from)
+			}
+		}
+	}
+	return n
+}
+
 // add takes a span in and tells how many bytes of it are new.
 func (t *stream) add(s span) (fresh uint32) {
 	fresh = s.to - s.from

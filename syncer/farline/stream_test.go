@@ -39,6 +39,10 @@ func TestStreamsCountWhatComesAgain(t *testing.T) {
 			t.Errorf("%d, %s: %d bytes, %d of them again; want %d and %d", i, step.why, payload, again, step.payload, step.again)
 		}
 	}
+	s.arrive(piece(first+900, 30, flagACK))
+	if n := s.adrift(); n != 330 {
+		t.Errorf("%d bytes behind gaps, want 330", n)
+	}
 	if payload, _ := s.arrive([]byte("no packet")); payload != 0 {
 		t.Error("bytes of a stream in what is no packet")
 	}
