@@ -94,14 +94,12 @@ func follow(t *testing.T, l *Line, s step) {
 		limit = LastProbe + DefaultPatience
 	}
 	pattern := regexp.MustCompile(s.says)
-	right := func() bool { return l.Verdict().State == s.state && pattern.MatchString(l.Sentence()) }
-	for range int(limit / time.Second) {
+	right := false
+	for n := 0; n < int(limit/time.Second) && !right; n++ {
 		time.Sleep(time.Second) // in the bubble: no time passes
-		if right() {
-			break
-		}
+		right = l.Verdict().State == s.state && pattern.MatchString(l.Sentence())
 	}
-	if !right() {
+	if !right {
 		t.Fatalf("%s: after %s it is %s: %q, want %s: %q", s.what, limit, l.Verdict().State, l.Sentence(), s.state, s.says)
 	}
 	began := l.Verdict().Began
