@@ -1,10 +1,13 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,8 +15,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"cheeseboard/syncer/upstreamtest"
 )
@@ -175,6 +180,76 @@ func TestUploadIsKilled(t *testing.T) {
 	}
 	b.quit()
 	s.sound()
+}
+
+// push uploads a wheel as twine does, and gives the status and what the box says.
+func push(t *testing.T, b *box, token string, w upstreamtest.Wheel) (status int, said string, content []byte) {
+	t.Helper()
+	content, err := w.Build()
+	must(t, err)
+	head, tail := formOf(token, w, content)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
+	must(t, err)
+	defer func() { _ = conn.Close() }() // all that matters was read
+	_, err = io.Copy(conn, io.MultiReader(strings.NewReader(head), bytes.NewReader(content), strings.NewReader(tail)))
+	must(t, err)
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	must(t, err)
+	text, err := io.ReadAll(resp.Body)
+	must(t, errors.Join(err, resp.Body.Close()))
+	return resp.StatusCode, string(text), content
+}
+
+// uploadTime is the form of the specification: ISO 8601 in UTC, with at most microseconds.
+var uploadTime = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$`)
+
+// TestUploadTimes reads what pip's --uploaded-prior-to, and uv's exclude-newer, go by:
+// each file states when it was uploaded, those of upstream as there, and private ones
+// as this box saw it. No pip at hand needs to have the option for that.
+func TestUploadTimes(t *testing.T) {
+	t.Parallel()
+	index := upstreamtest.NewIndex()
+	file, err := index.AddWheel(upstreamtest.Wheel{Name: "curd", Version: "2.1"})
+	must(t, err)
+	upstreams := time.Date(2025, 3, 4, 5, 6, 7, 890_000_000, time.UTC)
+	must(t, index.SetUploadTime("curd", file, upstreams))
+	s := newSite(t, index, "private.names=acme-*")
+	token := strings.TrimSpace(s.succeed("token", "add", "tester").stdout)
+	b := s.serve()
+	begun := time.Now().Add(-time.Second)
+	for _, version := range []string{"1.0", "1.1"} {
+		if status, said, _ := push(t, b, token, upstreamtest.Wheel{Name: "acme-tools", Version: version}); status != http.StatusOK {
+			t.Fatalf("upload: status %d: %s", status, said)
+		}
+	}
+	for project, files := range map[string]int{"curd": 1, "acme-tools": 2} {
+		a, err := ask(t.Context(), b.index()+project+"/", formJSON)
+		must(t, err)
+		var page struct {
+			Meta struct {
+				Version string `json:"api-version"`
+			}
+			Files []struct {
+				Filename   string
+				UploadTime string `json:"upload-time"`
+			}
+		}
+		must(t, json.Unmarshal(a.body, &page))
+		if len(page.Files) != files || page.Meta.Version < "1.1" { // the version that has the key (PEP 700)
+			t.Errorf("%s: %d files by version %s", project, len(page.Files), page.Meta.Version)
+		}
+		for _, f := range page.Files {
+			at, err := time.Parse(time.RFC3339Nano, f.UploadTime)
+			right := at.Equal(upstreams)
+			if project != "curd" {
+				right = at.After(begun) && at.Before(time.Now().Add(time.Second))
+			}
+			if err != nil || !right || !uploadTime.MatchString(f.UploadTime) {
+				t.Errorf("%s states the upload time %q", f.Filename, f.UploadTime)
+			}
+		}
+	}
+	b.quit()
 }
 
 func digestOfBytes(b []byte) string {

@@ -3,7 +3,23 @@ package files
 import (
 	"errors"
 	"io"
+	"net/http"
 )
+
+// noRanges advises a client that looks before it loads against asking for parts (RFC
+// 9110, 14.3) of a file that still arrives: the end, where an installer looks for the
+// directory of a wheel, would be silent until all the rest has come, and the client
+// would give up before. So it takes the whole, as it comes. Who goes on with a part
+// does not look first, and gets it.
+type noRanges struct{ http.ResponseWriter }
+
+// WriteHeader implements http.ResponseWriter; http.ServeContent has set the field.
+func (w noRanges) WriteHeader(status int) {
+	if status == http.StatusOK {
+		w.Header().Set("Accept-Ranges", "none")
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
 
 // arriving stands before a reader whose bytes may fail to come. It remembers
 // the failure, which http.ServeContent swallows, and it holds the last bytes

@@ -214,6 +214,9 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, ref Ref, content
 		return
 	}
 	reader := &arriving{reader: content.Reader, size: content.Size}
+	if r.Method == http.MethodHead && r.Header.Get("Range") == "" {
+		w = noRanges{w}
+	}
 	// Only one part: for several, net/http reads in a goroutine that may outlive
 	// the answer, and a reader that waits must not be left behind in it.
 	http.ServeContent(w, ranged(r, content.Size, false), "", time.Time{}, reader)

@@ -189,6 +189,9 @@ func TestRanges(t *testing.T) {
 					checkHeaders(t, get, tag, tt.to-tt.from)
 				}
 				head := do(t, h, "HEAD", source.url(), tt.header)
+				if kind == "arriving" && tt.status == http.StatusOK && tt.header["Range"] == "" {
+					get.Header.Set("Accept-Ranges", "none") // see TestLookBeforeLoading
+				}
 				if head.StatusCode != get.StatusCode || (tt.status < 400 && !cmp.Equal(head.Header, get.Header)) {
 					t.Errorf("HEAD differs: %s", cmp.Diff(get.Header, head.Header))
 				}
@@ -234,6 +237,24 @@ func TestSeveralRanges(t *testing.T) {
 	res = do(t, files.New(source, nil), "GET", source.url(), header)
 	if got := body(t, res); res.StatusCode != 200 || got != string(data) {
 		t.Errorf("arriving: status %d and %d bytes, want the whole", res.StatusCode, len(got))
+	}
+}
+
+// TestLookBeforeLoading has clients look with HEAD at what parts can be had: of a file
+// that is here any, of one that arrives none yet. Who asks for a part gets it anyway.
+func TestLookBeforeLoading(t *testing.T) {
+	data := bytes.Repeat([]byte("cheese"), 20_000)
+	for accepted, open := range map[string]func([]byte) io.ReadSeeker{"bytes": stored(t), "none": still} {
+		source := &fakeSource{t: t, data: data, open: open}
+		h := files.New(source, nil)
+		res := do(t, h, http.MethodHead, source.url(), nil)
+		if got := res.Header.Get("Accept-Ranges"); res.StatusCode != http.StatusOK || got != accepted || res.ContentLength != int64(len(data)) {
+			t.Errorf("HEAD: status %d, Accept-Ranges: %s, length %d; want %s", res.StatusCode, got, res.ContentLength, accepted)
+		}
+		res = do(t, h, http.MethodGet, source.url(), map[string]string{"Range": "bytes=-1000"})
+		if got := body(t, res); res.StatusCode != http.StatusPartialContent || got != string(data[len(data)-1000:]) || res.Header.Get("Accept-Ranges") != "bytes" {
+			t.Errorf("GET: status %d, Accept-Ranges: %s, %d bytes", res.StatusCode, res.Header.Get("Accept-Ranges"), len(got))
+		}
 	}
 }
 
