@@ -20,7 +20,7 @@ import (
 const (
 	// FirstPause and LastPause are the shortest and the longest time between two tries.
 	FirstPause = 4 * time.Second
-	LastPause  = 5 * time.Minute
+	LastPause  = 2 * time.Minute
 	// Again is how long after the clock was verified it is looked at once more: a board
 	// drifts by seconds a day.
 	Again = 6 * time.Hour
@@ -150,6 +150,9 @@ func (k *Keeper) Doubted() bool {
 	defer k.mu.Unlock()
 	return k.doubted
 }
+
+// Now is what the clock shows.
+func (k *Keeper) Now() time.Time { return k.o.Now() }
 
 // Sentence tells people how the clock is.
 func (k *Keeper) Sentence() string { return k.State().Sentence(k.o.Now()) }

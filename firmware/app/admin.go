@@ -73,6 +73,9 @@ func (b *administration) State() (any, string, error) {
 // Sync implements admin.Box.
 func (b *administration) Sync() { b.app.Engine.Poke() }
 
+// Clock implements admin.Box.
+func (b *administration) Clock(now time.Time) error { return b.app.SetClock(now) }
+
 // Called implements admin.Box.
 func (b *administration) Called(host string) bool { return b.self.called(host) }
 

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"cheeseboard/board/clock"
 	"cheeseboard/firmware/config"
 	"cheeseboard/firmware/health"
 	"cheeseboard/httpd"
@@ -43,6 +44,9 @@ type App struct {
 	// Busy decides instead whether work that can wait should; nil: while people
 	// install, or the board is hot. It is set before Serve, for measurements.
 	Busy func() bool
+	// Clock may change what the keeper of the clock is built from; nil: nothing is to be
+	// changed. It is set before Serve, for tests.
+	Clock func(*clock.Options)
 
 	log    *slog.Logger
 	gate   gate     // requests under way
@@ -51,6 +55,7 @@ type App struct {
 	visits visits
 	errand *errand
 	secure secure
+	timing timing
 	// confined are the folders that the process can write; nil: all that its user can.
 	confined []string
 	// guesses counts wrong tokens and passphrases.
@@ -106,7 +111,7 @@ func open(c config.Config, log *slog.Logger, options storage.Options) (*App, err
 	if c.Data != configured {
 		log.Warn("the data folder was moved; set data to the new one", "data", configured, "moved to", c.Data)
 	}
-	a := &App{Health: &health.Board{}, opened: time.Now(), log: log, jobs: make(chan job), errand: newErrand(), guesses: throttle.New(throttle.Options{})}
+	a := &App{Health: &health.Board{}, opened: time.Now(), log: log, jobs: make(chan job), errand: newErrand(), timing: newTiming(), guesses: throttle.New(throttle.Options{})}
 	if err := a.furnish(c, options); err != nil {
 		return nil, err
 	}
@@ -142,7 +147,7 @@ func (a *App) furnish(c config.Config, o storage.Options) error {
 
 // build puts engine and front over an open store.
 func (a *App) build(c config.Config, store *storage.Store, own ours, options syncer.Options) error {
-	line, err := lineBudget(c, store)
+	line, err := lineBudget(c, store, a.timing.waiting)
 	if err != nil {
 		return err
 	}
@@ -153,7 +158,7 @@ func (a *App) build(c config.Config, store *storage.Store, own ours, options syn
 			options.Bulk = storeBulk{store}
 		}
 	}
-	r := rooms{Store: store, config: c, line: line, record: &lineRecord{store: store, log: a.log}, ours: own}
+	r := rooms{Store: store, config: c, line: line, record: &lineRecord{store: store, log: a.log, doubtful: func() bool { return !a.timing.verified() }}, ours: own}
 	if r.keys, err = loadKeys(store); err != nil {
 		return err
 	}
@@ -232,8 +237,9 @@ func (r *rooms) close() error {
 }
 
 // lineBudget makes the budget of the line; what was counted is kept in the store.
-func lineBudget(c config.Config, store *storage.Store) (*budget.Budget, error) {
-	o := budget.Options{Rate: int64(c.Line.Rate), Cap: int64(c.Line.MonthlyCap), Keeper: lineKeeper{store}}
+// hold says why what nobody waits for may not use it.
+func lineBudget(c config.Config, store *storage.Store, hold func() string) (*budget.Budget, error) {
+	o := budget.Options{Hold: hold, Rate: int64(c.Line.Rate), Cap: int64(c.Line.MonthlyCap), Keeper: lineKeeper{store}}
 	for _, text := range c.Line.Windows {
 		w, err := budget.ParseWindow(text)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"cheeseboard/board/clock"
 	"cheeseboard/firmware/config"
 	"cheeseboard/firmware/confine"
 )
@@ -56,7 +57,7 @@ func (a *App) Confine() error {
 
 // readable is what may be read besides.
 func readable(c config.Config) []string {
-	paths := append([]string{}, machine...)
+	paths := append(clock.LeaseFolders(), machine...)
 	files := []string{c.TLS.Certificate, c.TLS.Key, c.Upstream.CAFile, os.Getenv("SSL_CERT_FILE")}
 	for _, file := range files {
 		if file == "" {

@@ -50,6 +50,7 @@ func (a *App) work(ctx context.Context) (stop func() error) {
 		})
 	}
 	running.Go(func() { record.run(ctx) })
+	running.Go(func() { a.tendClock(ctx) })
 	running.Go(func() { store.Tend(ctx) })
 	running.Go(func() {
 		if err := names.Prepare(); err != nil {

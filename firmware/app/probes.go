@@ -20,6 +20,7 @@ func (a *App) addProbes() {
 	add("private", a.probePrivate)
 	add("space", a.probeSpace)
 	add("upstream", a.probeUpstream)
+	a.Health.Add("clock", a.timing.probe)
 	if len(a.config.Upstream.Mirrors) > 0 {
 		add("mirrors", a.probeMirrors)
 	}

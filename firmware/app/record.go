@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,6 +28,8 @@ const (
 type lineRecord struct {
 	store *storage.Store
 	log   *slog.Logger
+	// doubtful tells whether the clock is not to be relied on now; nil: it is.
+	doubtful func() bool
 
 	mu      sync.Mutex
 	pending []link.Event
@@ -34,6 +37,7 @@ type lineRecord struct {
 
 // Record takes an event; it is written with others.
 func (r *lineRecord) Record(e link.Event) {
+	e.Guessed = r.inDoubt()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.pending = append(r.pending, e)
@@ -77,7 +81,10 @@ func (r *lineRecord) flush() error {
 	return err
 }
 
-// recent gives the last n events, the oldest first.
+func (r *lineRecord) inDoubt() bool { return r.doubtful != nil && r.doubtful() }
+
+// recent gives the last n events, the oldest first. Those of a time when the clock was
+// wrong are stamped anew, where it is known by now.
 func (r *lineRecord) recent(n int) ([]link.Event, error) {
 	events := []link.Event{}
 	err := r.store.Log(lineLog, func(raw []byte) bool {
@@ -91,5 +98,11 @@ func (r *lineRecord) recent(n int) ([]link.Event, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	events = append(events, r.pending...)
-	return events[max(0, len(events)-n):], err
+	events = events[max(0, len(events)-n):]
+	if slices.ContainsFunc(events, func(e link.Event) bool { return e.Guessed }) {
+		now := link.ReadBoot("/").Now(time.Now())
+		now.Guessed = r.inDoubt()
+		link.Restamp(events, now)
+	}
+	return events, err
 }

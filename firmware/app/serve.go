@@ -53,7 +53,9 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	keeper := a.startClock()
 	var running sync.WaitGroup
+	running.Go(func() { keeper.Run(ctx) })
 	var frontErr, secureErr, runErr error
 	running.Go(func() {
 		defer cancel() // without its front a box is of no use

@@ -24,6 +24,9 @@ type Config struct {
 	Private  Private
 	Access   Access
 	Confine  Confine
+	Clock    Clock
+	Console  Console
+	Watchdog Watchdog
 	Storage  Storage
 	Log      Log
 }
@@ -108,6 +111,33 @@ type Confine struct {
 	MoveTo  []string // folders
 }
 
+// Clock is the [clock] table: how the box comes to know what time it is.
+type Clock struct {
+	Verify     ClockVerify
+	Servers    []string // "host" or "host:port"; may be empty
+	WebServers []string // absolute http; may be empty
+}
+
+// ClockVerify says when the clock has to be verified before it is relied on.
+type ClockVerify string
+
+// The values of a ClockVerify.
+const (
+	VerifyAuto   ClockVerify = "auto" // where there is reason to doubt it
+	VerifyAlways ClockVerify = "always"
+	VerifyNever  ClockVerify = "never"
+)
+
+// Console is the [console] table.
+type Console struct {
+	Ports []string // paths of serial devices; empty: there is no console
+}
+
+// Watchdog is the [watchdog] table.
+type Watchdog struct {
+	Enabled bool
+}
+
 // Private is the [private] table: packages that are uploaded here.
 type Private struct {
 	Names       []string // as pypi.ParseNamePattern reads them; empty: none are ours
@@ -183,6 +213,12 @@ func Default() Config {
 		},
 		Access:  Access{Read: ReadEverybody, Admin: true},
 		Confine: Confine{Process: true, MoveTo: []string{"/mnt", "/media", "/run/media", "/srv"}},
+		Clock: Clock{
+			Verify:     VerifyAuto,
+			Servers:    []string{"0.pool.ntp.org", "1.pool.ntp.org", "2.pool.ntp.org"},
+			WebServers: []string{"http://pypi.org/", "http://files.pythonhosted.org/", "http://www.python.org/", "http://deb.debian.org/"},
+		},
+		Console: Console{Ports: []string{"/dev/serial0", "/dev/ttyGS0"}},
 		Private: Private{MaxFileSize: gigabyte},
 		Storage: Storage{Reserve: 256 * megabyte, ScrubRate: 2 * megabyte, ScrubInterval: Duration(7 * 24 * time.Hour)},
 		Log:     Log{Level: slog.LevelInfo, Format: LogText},

@@ -34,6 +34,9 @@ func tables() []table {
 		{"private", "Packages of your own, which are uploaded here."},
 		{"access", "Who may do what."},
 		{"confine", "What a box that serves can reach of its machine."},
+		{"clock", "How a box without a battery comes to know what time it is. Its clock is never set back."},
+		{"console", "The console on a serial line: status, sync, logs, shutting down."},
+		{"watchdog", "The watchdog of the hardware, which restarts a machine that hangs."},
 		{"sync", "What this box holds before anyone asks for it."},
 		{"storage", "How the disk is used."},
 		{"log", "What is written to standard error."},
@@ -62,6 +65,7 @@ func keysOf(c *Config) []key {
 				"Other indexes than that of [upstream], each as a table [[index]]: a name, under which it stands at /NAME/simple/, its url, and the projects that come from there and from nowhere else (* stands for anything). What no index claims comes from [upstream].",
 				`[{name="corp", url="http://pkg.example/", projects=["corp-*"]}]`, indexes{&c.Index}}},
 		serveKeys(&c.Serve), upstreamKeys(&c.Upstream), lineKeys(&c.Line), pullKeys(&c.Pull), policyKeys(&c.Policy), tlsKeys(&c.TLS), privateKeys(&c.Private), accessKeys(&c.Access), confineKeys(&c.Confine),
+		clockKeys(&c.Clock), consoleKeys(&c.Console), watchdogKeys(&c.Watchdog),
 		selectionKeys(&c.Sync), syncKeys(&c.Sync), storageKeys(&c.Storage), logKeys(&c.Log),
 	)
 }

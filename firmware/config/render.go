@@ -33,7 +33,7 @@ func Render(c Config) []byte {
 		if len("# ")+len(usual)+len(" ")+len(example) <= commentWidth {
 			writeComment(&b, usual+" "+example)
 		} else { // never break an example that somebody may copy
-			b.WriteString("# " + usual + "\n# " + example + "\n")
+			b.WriteString("# " + strings.ReplaceAll(usual, "\n", "\n# ") + "\n# " + example + "\n")
 		}
 		fmt.Fprintf(&b, "%s = %s\n", name, k.toml())
 	}

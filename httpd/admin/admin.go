@@ -50,6 +50,9 @@ type Box interface {
 	State() (value any, sentence string, err error)
 	// Sync asks for a pass now. It does not wait for it.
 	Sync()
+	// Clock sets the clock of the box to the time that a browser says it is. Its error
+	// is a sentence for people.
+	Clock(now time.Time) error
 	// Called reports whether the box is called by a name or has an address, without
 	// port and brackets. It must be quick.
 	Called(host string) bool
@@ -104,6 +107,7 @@ func New(d Deps) *Handler {
 	h.mux.HandleFunc("POST "+Path+"login", h.login)
 	h.mux.HandleFunc("POST "+Path+"logout", h.within(h.logout))
 	h.mux.HandleFunc("POST "+Path+"sync", h.within(h.sync))
+	h.mux.HandleFunc("POST "+Path+"clock", h.within(h.clock))
 	h.mux.HandleFunc("GET "+Path+"state", h.within(h.state))
 	return h
 }
@@ -112,7 +116,7 @@ func New(d Deps) *Handler {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")
-	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	header.Set("Content-Security-Policy", "default-src 'none'; script-src "+clockScriptDigest+"; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 	header.Set("Cross-Origin-Resource-Policy", "same-origin")
 	header.Set("Cross-Origin-Opener-Policy", "same-origin")
 	if !h.Box.Called(hostOf(r.Host)) {

@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -19,6 +21,7 @@ import (
 type board struct {
 	epoch   atomic.Uint64
 	synced  atomic.Int32
+	clock   atomic.Int64 // what it was set to
 	inside  atomic.Int32
 	most    atomic.Int32
 	unset   bool
@@ -40,6 +43,10 @@ func (b *board) State() (any, string, error) {
 	return map[string]int{"files": 3}, "All is <well>.", b.failing
 }
 func (b *board) Sync() { b.synced.Add(1) }
+func (b *board) Clock(now time.Time) error {
+	b.clock.Store(now.UnixMilli())
+	return b.failing
+}
 func (b *board) Called(host string) bool {
 	return host == "box.local" || host == "192.0.2.7" || host == "2001:db8::7"
 }
@@ -260,5 +267,45 @@ func TestLoginFails(t *testing.T) {
 	d.board.unset, d.board.failing = false, errors.New("secret path")
 	if w := d.do(request("POST", "/admin/login", "passphrase=x")); w.Code != 500 || strings.Contains(w.Body.String(), "secret") {
 		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// TestClock sets the clock from a browser, and only within a session and from the
+// box's own page.
+func TestClock(t *testing.T) {
+	d := newDesk()
+	session := d.login(t)
+	ask := func(form string, headers ...string) *httptest.ResponseRecorder {
+		return d.do(request("POST", "/admin/clock", form, headers...))
+	}
+	const form = "now=1795400000123"
+	if w := ask(form, "Origin", "http://box.local:8080"); w.Code != 401 {
+		t.Errorf("without a session: %d", w.Code)
+	}
+	if w := ask(form, "Cookie", session, "Origin", "http://evil.example"); w.Code != 403 {
+		t.Errorf("from another site: %d", w.Code)
+	}
+	for _, bad := range []string{"", "now=", "now=yesterday", "now=99999999999999999999"} {
+		if w := ask(bad, "Cookie", session, "Origin", "http://box.local:8080"); w.Code != 400 || !strings.Contains(w.Body.String(), "did not say") {
+			t.Errorf("%q: %d %s", bad, w.Code, w.Body)
+		}
+	}
+	if d.board.clock.Load() != 0 {
+		t.Error("the clock was set all the same")
+	}
+	if w := ask(form, "Cookie", session, "Origin", "http://box.local:8080"); w.Code != 303 || d.board.clock.Load() != 1795400000123 {
+		t.Errorf("%d %s, set to %d", w.Code, w.Body, d.board.clock.Load())
+	}
+	d.board.failing = errors.New("the clock is right <already>")
+	if w := ask(form, "Cookie", session, "Origin", "http://box.local:8080"); w.Code != 400 || !strings.Contains(w.Body.String(), "The clock was not set: the clock is right &lt;already&gt;") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	d.board.failing = nil
+	w := d.do(request("GET", "/admin/", "", "Cookie", session))
+	_, script, _ := strings.Cut(w.Body.String(), "<script>")
+	script, _, _ = strings.Cut(script, "</script>")
+	sum := sha256.Sum256([]byte(script))
+	if want := "script-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "';"; !strings.Contains(w.Header().Get("Content-Security-Policy"), want) {
+		t.Errorf("no browser runs the script of the page: %s is not in %s", want, w.Header().Get("Content-Security-Policy"))
 	}
 }

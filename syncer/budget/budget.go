@@ -57,9 +57,12 @@ type Keeper interface {
 type Options struct {
 	Rate    int64 // bytes per second; 0: as fast as it goes
 	Windows Windows
-	Cap     int64            // bytes per calendar month; 0: none
-	Keeper  Keeper           // nil: the count begins anew with each run
-	Now     func() time.Time // nil: the clock
+	Cap     int64  // bytes per calendar month; 0: none
+	Keeper  Keeper // nil: the count begins anew with each run
+	// Hold says why what nobody waits for may not use the line now, for a reason that
+	// is not the line's; "" where it may. It must be quick. nil: there is none.
+	Hold func() string
+	Now  func() time.Time // nil: the clock
 }
 
 const (
@@ -75,6 +78,8 @@ const (
 	// trickle keeps the connection alive.
 	yield    = 300 * time.Millisecond
 	patience = 3 * time.Second
+	// holdLook is when to look again whether Hold still holds; who ends it sooner says so.
+	holdLook = 10 * time.Minute
 	// burst is what may pass at once under a rate.
 	burst = 64 << 10
 )
@@ -153,6 +158,11 @@ func (b *Budget) Admit(c Class) *Refusal {
 	}
 	if c == Person {
 		return nil
+	}
+	if b.opts.Hold != nil {
+		if reason := b.opts.Hold(); reason != "" {
+			return &Refusal{Reason: reason, Until: now.Add(holdLook)}
+		}
 	}
 	if open, change := b.opts.Windows.Open(now); !open {
 		return &Refusal{Reason: "outside the times in which the line may be used", Until: change}

@@ -185,3 +185,25 @@ func TestCanceled(t *testing.T) {
 		t.Error("a wait is not ended by its context")
 	}
 }
+
+// TestHold: what nobody waits for waits for a reason that is not the line's.
+func TestHold(t *testing.T) {
+	reason := "the clock is wrong"
+	b, err := New(Options{Hold: func() string { return reason }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := b.Admit(Background); r == nil || r.Reason != reason || r.Until.IsZero() {
+		t.Errorf("%+v", r)
+	}
+	if s := b.Status(); s.Waiting != reason {
+		t.Errorf("%+v", s)
+	}
+	if r := b.Admit(Person); r != nil {
+		t.Errorf("somebody who waits is refused: %v", r)
+	}
+	reason = ""
+	if r := b.Admit(Background); r != nil {
+		t.Errorf("it is held for nothing: %v", r)
+	}
+}

@@ -49,10 +49,10 @@ func TestEventsTellTheOutage(t *testing.T) {
 	l.Met(probed(None))
 	minute := time.Minute
 	want := []Event{
-		{"b1", 60 * minute, 60 * minute, epoch, Unknown, Well, ""},
-		{"b1", 70 * minute, 70 * minute, epoch.Add(10 * minute), Well, Unsure, "the upstream pypi.example cannot be reached"},
-		{"b1", 70*minute + FirstProbe, 70 * minute, epoch.Add(10*minute + FirstProbe), Unsure, NoCarrier, "the cable is unplugged"},
-		{"b1", 71*minute + FirstProbe, 71*minute + FirstProbe, epoch.Add(11*minute + FirstProbe), NoCarrier, Well, ""},
+		{"b1", 60 * minute, 60 * minute, epoch, Unknown, Well, "", false},
+		{"b1", 70 * minute, 70 * minute, epoch.Add(10 * minute), Well, Unsure, "the upstream pypi.example cannot be reached", false},
+		{"b1", 70*minute + FirstProbe, 70 * minute, epoch.Add(10*minute + FirstProbe), Unsure, NoCarrier, "the cable is unplugged", false},
+		{"b1", 71*minute + FirstProbe, 71*minute + FirstProbe, epoch.Add(11*minute + FirstProbe), NoCarrier, Well, "", false},
 	}
 	if len(d.events) != len(want) {
 		t.Fatalf("%d events: %+v", len(d.events), d.events)

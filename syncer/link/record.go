@@ -24,6 +24,33 @@ type Event struct {
 	From  State         `json:"from"`
 	State State         `json:"state"`
 	Cause string        `json:"cause,omitempty"`
+	// Guessed: the clock was not verified at Mono, so Wall is what it showed and no more.
+	Guessed bool `json:"guessed,omitempty"`
+}
+
+// Restamp gives events, the oldest first, that were noted while the clock was not
+// verified the time that a verified one would have shown: by a later event of the same
+// boot, or by now, of which Boot, Mono and Wall count, and which is Guessed where the
+// clock is still not verified. What neither tells stays Guessed. The events are changed
+// in place.
+func Restamp(events []Event, now Event) {
+	known := make(map[string]time.Time) // when each boot was, by the first reliable event behind
+	if !now.Guessed {
+		known[now.Boot] = now.Wall.Add(-now.Mono)
+	}
+	for i := len(events) - 1; i >= 0; i-- {
+		e := &events[i]
+		if !e.Guessed {
+			known[e.Boot] = e.Wall.Add(-e.Mono)
+		} else if at, ok := known[e.Boot]; ok {
+			e.Wall, e.Guessed = at.Add(e.Mono), false
+		}
+	}
+}
+
+// Now is a moment of this boot as an event without any news, for Restamp.
+func (b Boot) Now(now time.Time) Event {
+	return Event{Boot: b.ID, Mono: now.Sub(b.At), Wall: now.Round(0)}
 }
 
 // Recorder keeps events.

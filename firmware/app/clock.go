@@ -1,0 +1,188 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"cheeseboard/board/clock"
+	"cheeseboard/firmware/config"
+	"cheeseboard/firmware/health"
+	"cheeseboard/storage"
+)
+
+const (
+	clockKey = "clock"
+	// clockEvery is the time between two notes of what time it is, for a box without a
+	// battery: it is as far behind after a power cut, and the card is written as often.
+	clockEvery = time.Hour
+)
+
+// timing is what the box knows of its clock. Until Serve has looked, the clock is
+// taken as it is: a command that only reads does not judge it.
+type timing struct {
+	keeper  atomic.Pointer[clock.Keeper]
+	changed chan struct{} // holds one
+}
+
+func newTiming() timing { return timing{changed: make(chan struct{}, 1)} }
+
+func (t *timing) verified() bool {
+	k := t.keeper.Load()
+	return k == nil || k.Verified()
+}
+
+// waiting says why nothing is fetched by itself while the clock is in doubt. Each
+// certificate would be refused, windows of the day would be others, and what is noted
+// would bear a wrong time.
+func (t *timing) waiting() string {
+	k := t.keeper.Load()
+	if k == nil || k.Verified() {
+		return ""
+	}
+	return "waiting until the time is known: " + k.Sentence()
+}
+
+func (t *timing) probe() health.Finding {
+	k := t.keeper.Load()
+	if k == nil {
+		return health.Finding{Summary: "the clock is that of the machine"}
+	}
+	s := k.State()
+	f := health.Finding{Summary: k.Sentence(), Action: s.Action()}
+	if !s.Verified {
+		f.Severity = health.Attention
+		f.Summary += " What is here is served; nothing is fetched by itself until the time is known."
+	}
+	return f
+}
+
+// startClock looks at the clock before anything goes by it.
+func (a *App) startClock() *clock.Keeper {
+	c := a.config
+	o := clock.Options{
+		Built: made(), Floor: a.latest, Always: c.Clock.Verify == config.VerifyAlways, Never: c.Clock.Verify == config.VerifyNever,
+		DateHosts: len(c.Clock.WebServers), Log: a.log,
+	}
+	servers := &clock.Servers{Log: a.log, List: func() []string { return append(clock.LeaseServers("/"), c.Clock.Servers...) }}
+	o.NTP = servers.Ask
+	if len(c.Clock.WebServers) > 0 {
+		client := dateClient(c)
+		o.Date = func(ctx context.Context) []clock.Sample {
+			return clock.AskDates(ctx, client, c.Clock.WebServers, a.log)
+		}
+	}
+	if a.Clock != nil {
+		a.Clock(&o)
+	}
+	told := o.Changed
+	o.Changed = func(s clock.State) {
+		if told != nil {
+			told(s)
+		}
+		select {
+		case a.timing.changed <- struct{}{}:
+		default: // told already
+		}
+	}
+	keeper := clock.New(o)
+	a.timing.keeper.Store(keeper)
+	if !keeper.Verified() {
+		a.log.Warn("the clock is not verified: what is here is served, nothing is fetched by itself", "reason", keeper.Sentence())
+	}
+	return keeper
+}
+
+// dateClient asks web servers for the date, through the same proxy as all else.
+func dateClient(c config.Config) *http.Client {
+	proxy := http.ProxyFromEnvironment
+	if u, err := url.Parse(c.Upstream.Proxy); err == nil && c.Upstream.Proxy != "" {
+		proxy = http.ProxyURL(u)
+	}
+	return &http.Client{Transport: &http.Transport{Proxy: proxy, DisableKeepAlives: true}}
+}
+
+// made is when the source of this program was committed; where that is not known, a
+// day before which it did not exist.
+func made() time.Time {
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if t, err := time.Parse(time.RFC3339, s.Value); s.Key == "vcs.time" && err == nil && t.After(at) {
+				at = t
+			}
+		}
+	}
+	return at
+}
+
+// latest is the latest time that this box has written down: by itself, or with what
+// became of the line.
+func (a *App) latest() time.Time {
+	var at time.Time
+	if raw, err := a.Store.Value(clockKey); err == nil && raw != nil && json.Unmarshal(raw, &at) != nil {
+		at = time.Time{}
+	}
+	events, err := a.record.recent(1)
+	if err == nil && len(events) == 1 && !events[0].Guessed && events[0].Wall.After(at) {
+		at = events[0].Wall
+	}
+	return at
+}
+
+// tendClock writes down what time it is, on a box that would not know after a power
+// cut, and has the engines go on when the time is known; until ctx ends. It is for the
+// rooms that are open.
+func (a *App) tendClock(ctx context.Context) {
+	store, engines, keeper := a.Store, a.engines(), a.timing.keeper.Load()
+	if keeper == nil || !keeper.Doubted() {
+		return // it costs such a machine nothing
+	}
+	save := func() {
+		// Where nobody has verified it, the clock is behind rather than ahead.
+		if s := keeper.State(); store.ReadOnly() || !s.Verified && s.Source != clock.Floor {
+			return
+		}
+		raw, err := json.Marshal(keeper.Now().UTC().Round(time.Second))
+		if err == nil {
+			err = store.SetValue(clockKey, raw)
+		}
+		if err != nil && !errors.Is(err, storage.ErrFull) {
+			a.log.Warn("the time could not be written down", "reason", err)
+		}
+	}
+	defer save()
+	ticker := time.NewTicker(clockEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			save()
+		case <-a.timing.changed:
+			if !keeper.Verified() {
+				continue
+			}
+			a.log.Info("the time is known", "source", keeper.State().Source)
+			save()
+			for _, e := range engines {
+				e.Poke()
+			}
+		}
+	}
+}
+
+// SetClock takes the time that a person says it is. Its error is a sentence.
+func (a *App) SetClock(now time.Time) error {
+	k := a.timing.keeper.Load()
+	if k == nil {
+		return errors.New("this box does not serve, and leaves the clock alone")
+	}
+	return k.Person(now)
+}

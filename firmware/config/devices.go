@@ -1,0 +1,65 @@
+package config
+
+import (
+	"net"
+	"path"
+	"strings"
+)
+
+func clockKeys(c *Clock) []key {
+	return []key{
+		{"clock.verify",
+			`When the clock must be verified before anything is fetched by itself: "auto" where there is reason to doubt it (a board that has no clock with a battery, and whose clock no other program keeps; or one that shows a time that is over), "always" or "never".`,
+			`"always"`, choice(&c.Verify, func(v ClockVerify) string { return string(v) }, VerifyAuto, VerifyAlways, VerifyNever)},
+		{"clock.servers",
+			"Time servers (NTP) that are asked while the clock is in doubt, beside those that DHCP names. Each a host, or host:port.",
+			`["ntp.example.org", "192.168.1.1"]`, list{&c.Servers, checkTimeServer, false, ", ", 16}},
+		{"clock.web-servers",
+			"Web servers whose Date is taken where no time server answers; of several, most must agree. In clear (http), since a certificate cannot be checked while the clock is wrong.",
+			`["http://www.example.org/", "http://intranet.example.org/"]`, list{&c.WebServers, checkWebServer, false, "\n, ", 16}},
+	}
+}
+
+func consoleKeys(c *Console) []key {
+	return []key{
+		{"console.ports",
+			"Serial ports on which there is a console, with 115200 baud, 8N1; they may come and go. Empty: none.",
+			`["/dev/ttyUSB0"]`, list{&c.Ports, checkDevice, false, "\n, ", 8}},
+	}
+}
+
+func watchdogKeys(c *Watchdog) []key {
+	return []key{
+		{"watchdog.enabled",
+			"Whether /dev/watchdog is opened, and kept quiet only while this box answers its own requests and can write its store; else the hardware restarts the machine. Where an init owns the device, leave it to that.",
+			"true", boolean(&c.Enabled)},
+	}
+}
+
+func checkTimeServer(s string) string {
+	host := s
+	if h, _, err := net.SplitHostPort(s); err == nil {
+		if checkListen(s) != "" {
+			return `a host, or host:port, such as "ntp.example.org"`
+		}
+		host = h
+	}
+	if host == "" || !isHost(host) {
+		return `a host, or host:port, such as "ntp.example.org"`
+	}
+	return ""
+}
+
+func checkWebServer(s string) string {
+	if u, ok := parseURL(s, "http"); !ok || u.User != nil {
+		return `an address in clear such as "http://www.example.org/"`
+	}
+	return ""
+}
+
+func checkDevice(s string) string {
+	if !strings.HasPrefix(s, "/dev/") || path.Clean(s) != s || !isPlain(s) {
+		return `the path of a device such as "/dev/ttyUSB0"`
+	}
+	return ""
+}
