@@ -148,7 +148,9 @@ func TestOthersFillTheDisk(t *testing.T) {
 	closeStore(t, s)
 }
 
-// fillAt writes until the disk is full.
+// fillAt writes until the disk is full, and for a second more takes what is given
+// free. It never writes faster than rate, in bytes a second, for any length of time:
+// what it could not write while others had the processor it does not catch up on.
 func fillAt(t *testing.T, path string, rate int) {
 	t.Helper()
 	f, err := os.Create(path)
@@ -156,21 +158,20 @@ func fillAt(t *testing.T, path string, rate int) {
 		t.Fatal(err)
 	}
 	block := make([]byte, 256<<10)
-	begun, n := time.Now(), 0
+	pace := time.Duration(len(block)) * time.Second / time.Duration(rate)
 	for err == nil {
-		var m int
-		m, err = f.Write(block)
-		n += m
-		<-time.After(time.Duration(n)*time.Second/time.Duration(rate) - time.Since(begun))
+		_, err = f.Write(block)
+		<-time.After(pace)
 	}
 	if !errors.Is(err, syscall.ENOSPC) {
 		t.Fatal(err)
 	}
-	// For a while it takes what is given free.
 	for end := time.Now().Add(time.Second); time.Now().Before(end); {
+		wait := pace
 		if _, err := f.Write(block); err != nil {
-			<-time.After(10 * time.Millisecond)
+			wait = 10 * time.Millisecond
 		}
+		<-time.After(wait)
 	}
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
