@@ -15,7 +15,7 @@ import (
 // which is a part of the reserve. Others can fill the disk, but not that: when
 // little else is free, the file is removed, and Badger can finish what it has begun,
 // files can be removed, the folder can be closed, and opened again. Badger writes
-// through memory maps, where a disk without room ends the process.
+// its log through a memory map, where a disk without room ends the process.
 
 // ballastName is the file that holds the room.
 const ballastName = "ballast"

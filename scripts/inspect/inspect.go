@@ -8,11 +8,12 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 )
 
-// mendedModule must not come from the module cache where int has 32 bits.
-const mendedModule = "github.com/dgraph-io/ristretto/v2"
+// mendedModules must not come from the module cache.
+var mendedModules = []string{"github.com/dgraph-io/badger/v4", "github.com/dgraph-io/ristretto/v2"}
 
 // machines are the architectures that are built for: GOARCH to ELF.
 var machines = map[string]struct {
@@ -92,12 +93,9 @@ func checkBuild(info *debug.BuildInfo, arch []string) (faults []error) {
 	if settings["-trimpath"] != "true" {
 		faults = append(faults, errors.New("it was built without -trimpath"))
 	}
-	if machines[arch[0]].class != elf.ELFCLASS32 {
-		return faults
-	}
 	for _, dep := range info.Deps {
-		if dep.Path == mendedModule && dep.Replace == nil {
-			faults = append(faults, fmt.Errorf("it contains %s %s unmended, which corrupts tables where int has 32 bits", dep.Path, dep.Version))
+		if slices.Contains(mendedModules, dep.Path) && dep.Replace == nil {
+			faults = append(faults, fmt.Errorf("it contains %s %s unmended, which can lose data", dep.Path, dep.Version))
 		}
 	}
 	return faults

@@ -73,17 +73,22 @@ func TestInspect(t *testing.T) {
 func TestCheckBuild(t *testing.T) {
 	info := &debug.BuildInfo{
 		Settings: []debug.BuildSetting{{Key: "CGO_ENABLED", Value: "0"}, {Key: "-trimpath", Value: "true"}, {Key: "GOARM", Value: "6"}},
-		Deps:     []*debug.Module{{Path: mendedModule, Version: "v2.2.0"}},
+		Deps:     []*debug.Module{{Path: "example.org/cheese", Version: "v1.0.0"}},
 	}
-	if faults := checkBuild(info, []string{"amd64"}); len(faults) > 0 {
-		t.Errorf("amd64, where the module is sound: %v", faults)
-	}
-	if faults := checkBuild(info, []string{"arm", "6"}); len(faults) != 1 {
-		t.Errorf("arm with the unmended module: %v, want one fault", faults)
-	}
-	info.Deps[0].Replace = &debug.Module{Path: "/somewhere"}
 	if faults := checkBuild(info, []string{"arm", "6"}); len(faults) > 0 {
-		t.Errorf("arm with the mended module: %v", faults)
+		t.Errorf("without a module that is to be mended: %v", faults)
+	}
+	for _, path := range mendedModules {
+		info.Deps = append(info.Deps, &debug.Module{Path: path, Version: "v2.2.0"})
+	}
+	if faults := checkBuild(info, []string{"arm64"}); len(faults) != len(mendedModules) {
+		t.Errorf("with unmended modules: %v, want a fault for each", faults)
+	}
+	for _, dep := range info.Deps[1:] {
+		dep.Replace = &debug.Module{Path: "/somewhere"}
+	}
+	if faults := checkBuild(info, []string{"arm", "6"}); len(faults) > 0 {
+		t.Errorf("with mended modules: %v", faults)
 	}
 	info.Settings[0].Value = "1"
 	if faults := checkBuild(info, []string{"arm", "6"}); len(faults) != 1 {

@@ -1,8 +1,8 @@
 // Command inspect checks that built programs are what a board needs, and prints
 // their sizes as a table. Its arguments are TARGET=FILE, with a target such as
 // linux/arm64 or linux/arm/6. A file passes if it is an ELF program for that
-// target, statically linked, stripped, stamped with the version, and, where int
-// has 32 bits, built with the mended ristretto (see scripts/mend).
+// target, statically linked, stripped, stamped with the version, and built with
+// the mended badger and ristretto (see scripts/mend).
 package main
 
 import (

@@ -1,12 +1,12 @@
-// Command mend prepares the dependency copy that 32-bit builds need, and prints
-// the path of a go.mod that uses it, for the -modfile flag of the go command.
+// Command mend prepares the copies of dependencies that programs for use are built
+// with, and prints the path of a go.mod that uses them, for the -modfile flag of the
+// go command.
 //
-// ristretto, which badger brings in, computes a buffer position as
-// uint64((bufIdx+1)<<32). Where int has 32 bits this is always 0, buffers
-// overlap, and badger writes corrupt tables without reporting an error. mend
-// copies the module from the module cache to a folder of its own, corrects that
-// one expression, and writes go.mod and go.sum beside it with a replace
-// directive. Nothing in the module cache or in the repository is changed.
+// badger, and ristretto, which it brings in, have faults that lose data without an
+// error (faults.go tells which). mend copies the modules from the module cache to a
+// folder of its own, corrects those lines, and writes go.mod and go.sum beside them
+// with replace directives. Nothing in the module cache or in the repository is
+// changed.
 //
 // The result lies in the user's cache folder, named by its content, so it is
 // made once per version; concurrent runs wait for one another.

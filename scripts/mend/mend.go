@@ -16,31 +16,14 @@ import (
 	"syscall"
 )
 
-// What is corrected, and where.
-const (
-	modulePath = "github.com/dgraph-io/ristretto/v2"
-	brokenFile = "z/allocator.go"
-	brokenExpr = "uint64((bufIdx+1)<<32)"
-	mendedExpr = "uint64(bufIdx+1)<<32"
-)
-
-// Prepare makes sure that the corrected copy of ristretto, at the version that
-// the go.mod in dir selects, exists below cache, and returns the absolute path
-// of a go.mod that replaces ristretto by it. An empty cache means the user's
-// cache folder. It may run concurrently with itself, also in other processes.
+// Prepare makes sure that a corrected copy of each module that has faults, at the
+// version that the go.mod in dir selects, exists below cache, and returns the
+// absolute path of a go.mod that replaces the modules by the copies. An empty cache
+// means the user's cache folder. It may run concurrently with itself, also in other
+// processes.
 func Prepare(dir, cache string) (string, error) {
-	version, source, err := locate(dir)
+	cache, err := cacheFolder(cache)
 	if err != nil {
-		return "", err
-	}
-	files, err := readTree(source)
-	if err != nil {
-		return "", fmt.Errorf("read %s %s: %w", modulePath, version, err)
-	}
-	if err := mend(files); err != nil {
-		return "", fmt.Errorf("mend %s %s: %w", modulePath, version, err)
-	}
-	if cache, err = cacheFolder(cache); err != nil {
 		return "", err
 	}
 	unlock, err := lock(filepath.Join(cache, "lock"))
@@ -49,40 +32,64 @@ func Prepare(dir, cache string) (string, error) {
 	}
 	defer unlock()
 
-	replacement := filepath.Join(cache, "ristretto-"+version+"-"+fingerprint(files))
-	if err := ensureTree(replacement, files); err != nil {
-		return "", fmt.Errorf("copy %s %s: %w", modulePath, version, err)
+	var replacements []string
+	for _, m := range modules {
+		copied, err := m.prepare(dir, cache)
+		if err != nil {
+			return "", err
+		}
+		replacements = append(replacements, "-replace="+m.path+"="+copied)
 	}
-	return writeModfile(dir, cache, replacement)
+	return writeModfile(dir, cache, replacements)
 }
 
-// locate asks the go command which version of ristretto the go.mod in dir
+// prepare makes the corrected copy of one module below cache, and gives its folder.
+func (m module) prepare(dir, cache string) (string, error) {
+	version, source, err := m.locate(dir)
+	if err != nil {
+		return "", err
+	}
+	files, err := readTree(source)
+	if err != nil {
+		return "", fmt.Errorf("read %s %s: %w", m.path, version, err)
+	}
+	if err := m.mend(files); err != nil {
+		return "", fmt.Errorf("mend %s %s: %w", m.path, version, err)
+	}
+	copied := filepath.Join(cache, m.name()+"-"+version+"-"+fingerprint(files))
+	if err := ensureTree(copied, files); err != nil {
+		return "", fmt.Errorf("copy %s %s: %w", m.path, version, err)
+	}
+	return copied, nil
+}
+
+// locate asks the go command which version of the module the go.mod in dir
 // selects, and where the module cache holds it. It downloads the module if the
 // cache does not.
-func locate(dir string) (version, source string, err error) {
+func (m module) locate(dir string) (version, source string, err error) {
 	const format = "{{.Version}}\t{{.Dir}}\t{{if .Replace}}{{.Replace.Path}}{{end}}"
 	for attempt := range 2 {
-		out, err := runGo(dir, "list", "-m", "-f", format, modulePath)
+		out, err := runGo(dir, "list", "-m", "-f", format, m.path)
 		if err != nil {
 			return "", "", err
 		}
 		fields := strings.Split(strings.TrimRight(string(out), "\n"), "\t")
 		if len(fields) != 3 {
-			return "", "", fmt.Errorf("locate %s: go list answered %q", modulePath, out)
+			return "", "", fmt.Errorf("locate %s: go list answered %q", m.path, out)
 		}
 		if fields[2] != "" {
-			return "", "", fmt.Errorf("locate %s: go.mod replaces it by %s already; remove that line, or this program", modulePath, fields[2])
+			return "", "", fmt.Errorf("locate %s: go.mod replaces it by %s already; remove that line, or this program", m.path, fields[2])
 		}
 		if fields[1] != "" {
 			return fields[0], fields[1], nil
 		}
 		if attempt == 0 {
-			if _, err := runGo(dir, "mod", "download", modulePath); err != nil {
+			if _, err := runGo(dir, "mod", "download", m.path); err != nil {
 				return "", "", err
 			}
 		}
 	}
-	return "", "", fmt.Errorf("locate %s: it is not in the module cache, even after go mod download", modulePath)
+	return "", "", fmt.Errorf("locate %s: it is not in the module cache, even after go mod download", m.path)
 }
 
 // readTree reads every regular file below dir; keys are slash-separated paths.
@@ -97,20 +104,6 @@ func readTree(dir string) (map[string][]byte, error) {
 		return err
 	})
 	return files, err
-}
-
-// mend corrects the expression in place. Anything but exactly one occurrence is
-// an error: the dependency has changed, and a person has to look at it.
-func mend(files map[string][]byte) error {
-	source, ok := files[brokenFile]
-	if !ok {
-		return fmt.Errorf("there is no %s; look where the allocator went, and whether it still needs mending", brokenFile)
-	}
-	if n := bytes.Count(source, []byte(brokenExpr)); n != 1 {
-		return fmt.Errorf("%s holds %s %d times, not once; look whether it still needs mending", brokenFile, brokenExpr, n)
-	}
-	files[brokenFile] = bytes.Replace(source, []byte(brokenExpr), []byte(mendedExpr), 1)
-	return nil
 }
 
 // fingerprint names a tree by its content.
@@ -148,10 +141,9 @@ func ensureTree(dir string, files map[string][]byte) error {
 	return nil
 }
 
-// writeModfile writes the go.mod of dir with a replace directive, and its go.sum
-// under the name at which the go command looks for it: x.sum for x.mod.
-func writeModfile(dir, cache, replacement string) (string, error) {
-	mod, err := runGo(dir, "mod", "edit", "-print", "-replace="+modulePath+"="+replacement, "go.mod")
+// writeModfile writes the go.mod of dir with replace directives, and its go.sum under the name at which the go command looks for it: x.sum for x.mod.
+func writeModfile(dir, cache string, replacements []string) (string, error) {
+	mod, err := runGo(dir, slices.Concat([]string{"mod", "edit", "-print"}, replacements, []string{"go.mod"})...)
 	if err != nil {
 		return "", err
 	}
