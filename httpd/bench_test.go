@@ -81,7 +81,7 @@ func BenchmarkServeFile(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			x.open = open
 			server := httptest.NewUnstartedServer(nil)
-			server.Config = httpd.NewServer(x.handler(nil), nil)
+			server.Config = httpd.NewServer(x.handler(nil), nil, httpd.Limits{})
 			server.Start()
 			defer server.Close()
 			b.SetBytes(int64(len(x.data)))

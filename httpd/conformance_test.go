@@ -45,7 +45,7 @@ func newShop(t *testing.T) *shop {
 		Metrics: func() ([]metrics.Family, error) {
 			return []metrics.Family{metrics.One("cheeseboard_files", "Files.", metrics.Gauge, 4)}, nil
 		},
-	}), nil)
+	}), nil, httpd.Limits{})
 	server.Start()
 	t.Cleanup(server.Close)
 	return &shop{t, server.URL, &http.Client{

@@ -34,7 +34,7 @@ func TestFeed(t *testing.T) {
 			deps.Feed = oneChange{}
 		}
 		server := httptest.NewUnstartedServer(nil)
-		server.Config = httpd.NewServer(httpd.New(deps), nil)
+		server.Config = httpd.NewServer(httpd.New(deps), nil, httpd.Limits{})
 		server.Start()
 		for path, want := range map[string]int{"/pypi": 200, "/pypi/": 200, "/pypi/demo/json": 405, "/RPC2": 405} {
 			if !with {

@@ -78,7 +78,7 @@ func TestRoutes(t *testing.T) {
 func TestHeadersThatAreTooLarge(t *testing.T) {
 	b := newBox(t, 100)
 	server := httptest.NewUnstartedServer(nil)
-	server.Config = httpd.NewServer(b.handler(nil), nil)
+	server.Config = httpd.NewServer(b.handler(nil), nil, httpd.Limits{})
 	server.Start()
 	defer server.Close()
 	for size, want := range map[int]int{10 << 10: 200, 30 << 10: 431} {

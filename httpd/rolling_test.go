@@ -47,7 +47,7 @@ func serve(t *testing.T, h http.Handler) (dial func() net.Conn, ended chan time.
 	server := httpd.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() { ended <- time.Now() }()
 		h.ServeHTTP(w, r)
-	}), nil)
+	}), nil, httpd.Limits{})
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	t.Cleanup(func() {

@@ -1,6 +1,7 @@
 package httpd
 
 import (
+	"cmp"
 	"log/slog"
 	"net/http"
 	"time"
@@ -20,6 +21,15 @@ const (
 	maxURLLength   = 4 << 10
 )
 
+// Limits are those of a server's connections that can be set; a zero value is the
+// default of each.
+type Limits struct {
+	Header      time.Duration // in which the head of a request must come; 0: 10 s
+	Idle        time.Duration // between two requests; 0: 2 min
+	Send        time.Duration // in which a client must take 1 MiB; 0: Patience
+	HeaderBytes int           // of a request line and its fields; 0: 16 KiB
+}
+
 // NewServer makes a server for a handler that New made. Listeners and the
 // shutdown belong to the caller. Its own complaints, such as a client that
 // breaks the handshake, go to log at debug; nil discards.
@@ -27,16 +37,16 @@ const (
 // There is no ReadTimeout: it would cancel the context of every download that
 // takes longer. WriteTimeout covers what net/http answers by itself, and clears
 // the deadline that the request before has left on a kept connection.
-func NewServer(handler http.Handler, log *slog.Logger) *http.Server {
+func NewServer(handler http.Handler, log *slog.Logger, l Limits) *http.Server {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &http.Server{
 		Handler:           handler,
-		ReadHeaderTimeout: headerTimeout,
-		WriteTimeout:      Patience,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
+		ReadHeaderTimeout: cmp.Or(l.Header, headerTimeout),
+		WriteTimeout:      cmp.Or(l.Send, Patience),
+		IdleTimeout:       cmp.Or(l.Idle, idleTimeout),
+		MaxHeaderBytes:    cmp.Or(l.HeaderBytes, maxHeaderBytes),
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 }

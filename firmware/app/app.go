@@ -178,8 +178,10 @@ func (a *App) build(c config.Config, store *storage.Store, own ours, options syn
 		Index: frontIndex{r.Engine, store, changes, whole}, Feed: changes, Legacy: frontLegacy{store, r.Engine, whole}, Source: frontFiles{r.Engine, store, &a.visits, whole},
 		Upload: upload.New(upload.Deps{
 			Keys: r.keys, Shelf: uploads{own, time.Now}, MaxSize: int64(c.Private.MaxFileSize), Throttle: a.guesses, Log: a.log,
+			Patience: time.Duration(c.Limits.UploadTimeout),
 		}),
 		Root: a.secure.root, Admin: adminFront, Health: a.healthz, Metrics: a.metrics, Provenance: frontProvenance{r.Engine, whole}, Responses: &a.responses, Name: c.Serve.Name, Log: a.log, Scratch: store.Scratch,
+		Patience: time.Duration(c.Limits.SendTimeout),
 	})
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	if err := a.addWings(&r, options); err != nil {

@@ -72,13 +72,13 @@ func (a *App) listenSecure() (net.Listener, *http.Server, error) {
 	if err != nil {
 		return nil, nil, explainListen("tls.address", c.Address, err)
 	}
-	server := httpd.NewServer(a.Handler(), a.log)
+	server := httpd.NewServer(a.Handler(), a.log, serverLimits(a.config.Limits))
 	server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate}
 	server.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 100}
 	a.secure.mu.Lock()
 	defer a.secure.mu.Unlock()
 	a.secure.address = listener.Addr()
-	return listener, server, nil
+	return httpd.NewCrowd(listener, server, a.config.Limits.Connections, a.config.Limits.ConnectionsPerAddress), server, nil
 }
 
 // certificates gives what finds the certificate for a connection.

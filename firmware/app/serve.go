@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"cheeseboard/firmware/config"
 	"cheeseboard/httpd"
 	"cheeseboard/httpd/quick"
 )
@@ -45,7 +46,10 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 		return errors.Join(err, listener.Close())
 	}
 	defer release()
-	front := quick.New(httpd.NewServer(a.Handler(), a.log), quick.Options{Gate: &a.gate, Log: a.log, Served: a.responses.Count})
+	limits := a.config.Limits
+	front := quick.New(httpd.NewServer(a.Handler(), a.log, serverLimits(limits)), quick.Options{
+		Gate: &a.gate, Log: a.log, Served: a.responses.Count, Most: limits.Connections, PerAddress: limits.ConnectionsPerAddress,
+	})
 	a.commands = &http.Server{Handler: a.gate.guard(a.control(time.Now())), ReadHeaderTimeout: 10 * time.Second}
 
 	if a.fresh, err = a.firstPassphrase(); err != nil {
@@ -95,6 +99,13 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 	a.sockets.Wait()
 	a.gate.end()
 	return errors.Join(err, frontErr, secureErr, runErr)
+}
+
+func serverLimits(c config.Limits) httpd.Limits {
+	return httpd.Limits{
+		Header: time.Duration(c.HeaderTimeout), Idle: time.Duration(c.IdleTimeout), Send: time.Duration(c.SendTimeout),
+		HeaderBytes: int(c.HeaderSize),
+	}
 }
 
 // shut ends a server.

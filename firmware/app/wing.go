@@ -101,7 +101,7 @@ func (a *App) addWings(r *rooms, options syncer.Options) error {
 		w := &wing{config: x, Engine: engine, tally: tally, front: httpd.New(httpd.Deps{
 			Index:  frontIndex{engine, r.Store, &journal{store: r.Store, space: s}, s},
 			Source: frontFiles{engine, r.Store, &a.visits, s},
-			Name:   r.config.Serve.Name, Log: a.log, Scratch: r.Store.Scratch, PageCacheBytes: wingPages, Responses: &a.responses, Provenance: frontProvenance{engine, s},
+			Name:   r.config.Serve.Name, Log: a.log, Scratch: r.Store.Scratch, PageCacheBytes: wingPages, Patience: time.Duration(r.config.Limits.SendTimeout), Responses: &a.responses, Provenance: frontProvenance{engine, s},
 		})}
 		r.wings = append(r.wings, w)
 		others = append(others, indexes.Index{Name: x.Name, Front: w.front})

@@ -23,6 +23,7 @@ type Config struct {
 	Policy   Policy
 	Private  Private
 	Access   Access
+	Limits   Limits
 	Confine  Confine
 	Clock    Clock
 	Console  Console
@@ -104,6 +105,20 @@ const (
 	ReadEverybody ReadAccess = "everybody"
 	ReadToken     ReadAccess = "token" // who shows one
 )
+
+// Limits is the [limits] table: what clients can hold of this box.
+type Limits struct {
+	Connections           int // at least MinConnections; of http, and of https
+	ConnectionsPerAddress int // at least MinConnections
+	HeaderSize            Size
+	HeaderTimeout         Duration
+	IdleTimeout           Duration
+	SendTimeout           Duration // for 1 MiB
+	UploadTimeout         Duration // for the next bytes
+}
+
+// MinConnections is the least that the [limits] allow: one pip has a few.
+const MinConnections = 4
 
 // Confine is the [confine] table: what a serving process can reach of the machine.
 type Confine struct {
@@ -211,7 +226,12 @@ func Default() Config {
 			MaxFileSize:  2 * gigabyte,
 			RemovalGuard: 0.1,
 		},
-		Access:  Access{Read: ReadEverybody, Admin: true},
+		Access: Access{Read: ReadEverybody, Admin: true},
+		Limits: Limits{
+			Connections: 4096, ConnectionsPerAddress: 3072, HeaderSize: 16 << 10,
+			HeaderTimeout: Duration(10 * time.Second), IdleTimeout: Duration(2 * time.Minute),
+			SendTimeout: Duration(time.Minute), UploadTimeout: Duration(30 * time.Second),
+		},
 		Confine: Confine{Process: true, MoveTo: []string{"/mnt", "/media", "/run/media", "/srv"}},
 		Clock: Clock{
 			Verify:     VerifyAuto,

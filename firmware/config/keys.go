@@ -33,6 +33,7 @@ func tables() []table {
 		{"tls", "Encryption on the LAN: https, beside http."},
 		{"private", "Packages of your own, which are uploaded here."},
 		{"access", "Who may do what."},
+		{"limits", "What clients can hold of this box. The defaults are for a class behind one router and a board with 512 MB."},
 		{"confine", "What a box that serves can reach of its machine."},
 		{"clock", "How a box without a battery comes to know what time it is. Its clock is never set back."},
 		{"console", "The console on a serial line: status, sync, logs, shutting down."},
@@ -64,7 +65,7 @@ func keysOf(c *Config) []key {
 			{indexPath,
 				"Other indexes than that of [upstream], each as a table [[index]]: a name, under which it stands at /NAME/simple/, its url, and the projects that come from there and from nowhere else (* stands for anything). What no index claims comes from [upstream].",
 				`[{name="corp", url="http://pkg.example/", projects=["corp-*"]}]`, indexes{&c.Index}}},
-		serveKeys(&c.Serve), upstreamKeys(&c.Upstream), lineKeys(&c.Line), pullKeys(&c.Pull), policyKeys(&c.Policy), tlsKeys(&c.TLS), privateKeys(&c.Private), accessKeys(&c.Access), confineKeys(&c.Confine),
+		serveKeys(&c.Serve), upstreamKeys(&c.Upstream), lineKeys(&c.Line), pullKeys(&c.Pull), policyKeys(&c.Policy), tlsKeys(&c.TLS), privateKeys(&c.Private), accessKeys(&c.Access), limitKeys(&c.Limits), confineKeys(&c.Confine),
 		clockKeys(&c.Clock), consoleKeys(&c.Console), watchdogKeys(&c.Watchdog),
 		selectionKeys(&c.Sync), syncKeys(&c.Sync), storageKeys(&c.Storage), logKeys(&c.Log),
 	)
@@ -210,6 +211,32 @@ func accessKeys(c *Access) []key {
 		{"access.admin",
 			"Whether there is administration at /admin/, for those who know the passphrase (cheeseboard passphrase).",
 			"false", boolean(&c.Admin)},
+	}
+}
+
+func limitKeys(c *Limits) []key {
+	return []key{
+		{"limits.connections",
+			"Connections that may be open at once, for http and as many for https. One more takes the place of the one that has been waiting longest for a request.",
+			"512", integer(&c.Connections, MinConnections, 65536)},
+		{"limits.connections-per-address",
+			"How many of them one address may have. All computers behind a router that translates addresses, as in many classrooms, are one.",
+			"128", integer(&c.ConnectionsPerAddress, MinConnections, 65536)},
+		{"limits.header-size",
+			"Bytes that the head of a request may have.",
+			`"64KiB"`, size(&c.HeaderSize, 4<<10, megabyte)},
+		{"limits.header-timeout",
+			"Duration within which the head of a request must come.",
+			`"30s"`, duration(&c.HeaderTimeout, second, 5*minute)},
+		{"limits.idle-timeout",
+			"Duration for which a connection may wait for its next request.",
+			`"30s"`, duration(&c.IdleTimeout, second, hour)},
+		{"limits.send-timeout",
+			"Duration within which a client must take a megabyte (1 MiB) of an answer; a slow radio link needs more.",
+			`"5m"`, duration(&c.SendTimeout, 5*second, hour)},
+		{"limits.upload-timeout",
+			"Duration without a byte after which an upload is given up. What one may have in all says private.max-file-size.",
+			`"1m"`, duration(&c.UploadTimeout, second, 10*minute)},
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"time"
 
 	"cheeseboard/httpd/reply"
@@ -147,7 +148,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	body := &rolling{body: r.Body, control: http.NewResponseController(w), patience: h.Patience}
 	err := h.take(r, body)
-	if err != nil && !errors.Is(err, ErrHeld) {
+	stuck := errors.Is(err, os.ErrDeadlineExceeded) // nothing more would come
+	if err != nil && !stuck && !errors.Is(err, ErrHeld) {
 		body.drain()
 	}
 	h.answer(w, r, err)
