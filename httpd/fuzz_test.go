@@ -11,6 +11,7 @@ import (
 	"path"
 	"strings"
 	"testing"
+	"time"
 
 	"cheeseboard/httpd"
 	"cheeseboard/httpd/admin"
@@ -56,6 +57,10 @@ func (b shutBox) State() (any, string, error) {
 	return nil, "", nil
 }
 func (b shutBox) Sync() { b.t.Error("somebody acted without a session") }
+func (b shutBox) Clock(time.Time) error {
+	b.t.Error("somebody set the clock without a session")
+	return nil
+}
 
 // FuzzRoute: no request that net/http can read makes the front panic, ask its
 // parts for something unchecked, or send the client to another host.
