@@ -21,7 +21,13 @@ require (
 	google.golang.org/protobuf v1.36.7
 )
 
-require golang.org/x/crypto v0.58.0
+require (
+	golang.org/x/crypto v0.58.0
+	periph.io/x/conn/v3 v3.7.3
+	periph.io/x/host/v3 v3.8.5
+)
+
+require github.com/jonboulle/clockwork v0.5.0 // indirect
 
 require (
 	github.com/VividCortex/ewma v1.2.0 // indirect
