@@ -185,6 +185,9 @@ func (s *Stream) Text() (io.ReadCloser, error) { return gzip.NewReader(s.Gzip())
 // Length is that of the text, in bytes.
 func (s *Stream) Length() int64 { return s.raw }
 
+// File gives the file, and how much is in it under gzip.
+func (s *Stream) File() (*os.File, int64) { return s.file, s.size }
+
 // Hold keeps the file open until Release; false where it is closed already.
 func (s *Stream) Hold() bool {
 	s.mu.Lock()

@@ -249,6 +249,9 @@ func (c *conn) release() {
 // answer writes an answer. Who closes the connection meanwhile has it closed after
 // that.
 func (c *conn) answer(a *answer) error {
+	if a.file != nil {
+		defer c.s.letGo(a.file) // find holds it
+	}
 	if !c.state.CompareAndSwap(waiting, answering) {
 		return net.ErrClosed
 	}
@@ -277,6 +280,9 @@ func (c *conn) send(a *answer) (sent int64, err error) {
 	b = append(append(b, c.s.date(now)...), "\r\n\r\n"...)
 	*out = b
 	patience, head := c.s.http.WriteTimeout, len(b)
+	if a.file != nil {
+		return c.sendFile(b, a.file)
+	}
 	body := a.body
 	if head+len(body) <= atOnce {
 		if time.Duration(c.writeUntil.Load()-now.UnixNano()) < patience*3/4 {

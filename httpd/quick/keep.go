@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"os"
 	"strconv"
 )
 
@@ -13,12 +14,36 @@ type Offer struct {
 	// Body is the whole body that a GET is answered with; it must not change any
 	// more. nil where the answer has none.
 	Body []byte
+	// File has the body instead of Body. Nothing is done to keep it open: an answer whose
+	// file was closed holds no more.
+	File File
 	// Still tells whether the handler would, at this moment, answer the same request
 	// in the same way, whoever asks. It is called for each answer, by any number of
 	// goroutines, and must be quick: it reads no disk and waits for nothing.
 	Still func() bool
 	// Used is called for each answer that is given again; nil: nobody is interested.
 	Used func()
+}
+
+// File is a body that lies in a file. It does not change. Its methods may be called by
+// any number of goroutines.
+type File interface {
+	// Hold keeps the file open until Release; false where it is closed already.
+	Hold() bool
+	// Release gives back what Hold gave.
+	Release() error
+	// File gives the file, and how long the body is that begins with its first byte. It
+	// is asked while the file is held, and the file's offset is left alone.
+	File() (*os.File, int64)
+}
+
+// length is that of the body that is offered, in bytes.
+func (o *Offer) length() int64 {
+	if o.File == nil {
+		return int64(len(o.Body))
+	}
+	_, size := o.File.File()
+	return size
 }
 
 type recorderKey struct{}
@@ -58,7 +83,7 @@ func (r *recorder) WriteHeader(status int) {
 	if r.status == 0 && status >= 200 {
 		r.status = status
 		if r.offer != nil {
-			r.head = headOf(status, r.Header(), len(r.offer.Body))
+			r.head = headOf(status, r.Header(), r.offer.length())
 		}
 		if r.head == nil {
 			r.hopeless()
@@ -98,11 +123,11 @@ func (r *recorder) answer() *answer {
 		return nil
 	}
 	a := &answer{status: r.status, head: r.head, still: r.offer.Still, used: r.offer.Used}
-	want := 0
+	want := int64(0)
 	if r.get && r.status == http.StatusOK {
-		a.body, want = r.offer.Body, len(r.offer.Body)
+		a.body, a.file, want = r.offer.Body, r.offer.File, r.offer.length()
 	}
-	if r.sent != int64(want) {
+	if r.sent != want {
 		return nil
 	}
 	return a
@@ -110,11 +135,11 @@ func (r *recorder) answer() *answer {
 
 // headOf makes the head of an answer as net/http would write it, to the name of the
 // last field, which is the date; nil where net/http would add something else.
-func headOf(status int, h http.Header, length int) []byte {
+func headOf(status int, h http.Header, length int64) []byte {
 	switch {
 	case len(h["Connection"]) > 0 || len(h["Transfer-Encoding"]) > 0 || len(h["Trailer"]) > 0 || len(h["Date"]) > 0 || len(h["Set-Cookie"]) > 0:
 		return nil
-	case status == http.StatusOK && (h.Get("Content-Type") == "" || h.Get("Content-Length") != strconv.Itoa(length)):
+	case status == http.StatusOK && (h.Get("Content-Type") == "" || h.Get("Content-Length") != strconv.FormatInt(length, 10)):
 		return nil
 	case status == http.StatusNotModified && (len(h["Content-Type"]) > 0 || len(h["Content-Length"]) > 0):
 		return nil

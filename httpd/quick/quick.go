@@ -196,7 +196,7 @@ func (s *Server) handOver(c net.Conn) {
 	}
 }
 
-// find gives the kept answer to a request, if it holds, or the key under which one
+// find gives the kept answer to a request, if it holds, with its file held, or the key under which one
 // may be kept, and the flight on which it goes to net/http, unless another one has
 // gone before. The key is made in scratch: thousands of goroutines have small stacks.
 func (s *Server) find(h *head, scratch []byte) (a *answer, key string, own *flight) {
@@ -253,10 +253,21 @@ func (s *Server) holds(key []byte) (a *answer, open bool) {
 		s.table.drop(key, a)
 		return nil, true
 	}
+	if a.file != nil && !a.file.Hold() {
+		s.table.drop(key, a)
+		return nil, true
+	}
 	if a.used != nil {
 		a.used()
 	}
 	return a, true
+}
+
+// letGo gives back what find holds.
+func (s *Server) letGo(f File) {
+	if err := f.Release(); err != nil {
+		s.log.Warn("close what was answered from", "error", err)
+	}
 }
 
 // era is that of the gate.

@@ -19,6 +19,7 @@ type answer struct {
 	status int
 	head   []byte // with the line for the date begun, which is the last
 	body   []byte // of a GET; a HEAD has none
+	file   File   // instead of body
 	still  func() bool
 	era    uint64 // of the gate, when it was asked for
 	used   func() // may be nil

@@ -9,6 +9,8 @@ import (
 	"os"
 	"slices"
 	"sync"
+
+	"cheeseboard/httpd/quick"
 )
 
 // A page that is too large for the memory of rendered pages lies in a file without
@@ -16,10 +18,12 @@ import (
 // takes megabytes, and thirty laptops ask for it at once.
 
 // maxHeldPage is how much of a page is in memory, in bytes as they are sent, where
-// there is room for a file. Two are kept: as JSON for pip, and for people.
+// there is room for a file: from about there on it is faster to have the kernel send a
+// file than to copy. keptLarge are kept, with so many bytes together.
 const (
-	maxHeldPage = 256 << 10
-	keptLarge   = 2
+	maxHeldPage    = 128 << 10
+	keptLarge      = 8
+	keptLargeBytes = 16 << 20
 )
 
 // largeBody is the body of a page in a file. Whoever reads it holds it; it is closed
@@ -32,8 +36,8 @@ type largeBody struct {
 	holders int
 }
 
-// hold tells whether the body is still there, and keeps it until release.
-func (b *largeBody) hold() bool {
+// Hold tells whether the body is still there, and keeps it until Release.
+func (b *largeBody) Hold() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.holders == 0 {
@@ -43,21 +47,25 @@ func (b *largeBody) hold() bool {
 	return true
 }
 
-func (b *largeBody) release() {
+// Release gives back what Hold gave. The last one closes the file, and gives the error
+// of that.
+func (b *largeBody) Release() error {
 	b.mu.Lock()
-	b.holders--
-	last := b.holders == 0
-	b.mu.Unlock()
-	if last {
-		_ = b.file.Close() // it has no name, and everything was read that was wanted
+	defer b.mu.Unlock()
+	if b.holders--; b.holders > 0 {
+		return nil
 	}
+	return b.file.Close()
 }
 
-// larges keeps the large bodies that were rendered last.
+// File gives the file, and how much is in it.
+func (b *largeBody) File() (*os.File, int64) { return b.file, b.size }
+
+// larges keeps the large bodies that were asked for last.
 type larges struct {
 	mu     sync.Mutex
 	closed bool
-	kept   []keptLargeBody // the latest last
+	kept   []keptLargeBody // the one that was asked for last is the last
 }
 
 type keptLargeBody struct {
@@ -70,8 +78,9 @@ type keptLargeBody struct {
 func (l *larges) get(key cacheKey, tag string) (rendered, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, k := range l.kept {
-		if k.key == key && k.tag == tag && k.page.large.hold() {
+	for i, k := range l.kept {
+		if k.key == key && k.tag == tag && k.page.large.Hold() {
+			l.kept = append(slices.Delete(l.kept, i, i+1), k)
 			return k.page, true
 		}
 	}
@@ -86,15 +95,22 @@ func (l *larges) put(key cacheKey, tag string, page rendered) {
 		page.release()
 		return
 	}
-	i := slices.IndexFunc(l.kept, func(k keptLargeBody) bool { return k.key == key })
-	if i < 0 && len(l.kept) == keptLarge {
-		i = 0
-	}
-	if i >= 0 {
-		l.kept[i].page.release()
-		l.kept = slices.Delete(l.kept, i, i+1)
+	if i := slices.IndexFunc(l.kept, func(k keptLargeBody) bool { return k.key == key }); i >= 0 {
+		l.remove(i)
 	}
 	l.kept = append(l.kept, keptLargeBody{key, tag, page})
+	sum := int64(0)
+	for i := len(l.kept) - 1; i >= 0; i-- {
+		if sum += l.kept[i].page.large.size; i < len(l.kept)-1 && (len(l.kept)-i > keptLarge || sum > keptLargeBytes) {
+			l.remove(i)
+		}
+	}
+}
+
+// remove lets go of a body that is kept. l.mu is held.
+func (l *larges) remove(i int) {
+	l.kept[i].page.release()
+	l.kept = slices.Delete(l.kept, i, i+1)
 }
 
 func (l *larges) close() {
@@ -173,6 +189,14 @@ func (p *rendered) write(h *Handler, w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// offer is what is said of a body that is about to be sent.
+func (p *rendered) offer(still func() bool) quick.Offer {
+	if p.large == nil {
+		return quick.Offer{Body: p.body, Still: still}
+	}
+	return quick.Offer{File: p.large, Still: still}
+}
+
 func (p *rendered) length() int64 {
 	if p.large != nil {
 		return p.large.size
@@ -183,6 +207,6 @@ func (p *rendered) length() int64 {
 // release lets go of a body that was given held.
 func (p *rendered) release() {
 	if p.large != nil {
-		p.large.release()
+		_ = p.large.Release() // it has no name, and everything was read that was wanted
 	}
 }

@@ -34,8 +34,8 @@ func (h *Handler) servePage(w http.ResponseWriter, r *http.Request, name pypi.Na
 		return
 	}
 	defer body.release()
-	if page.Tag != "" && body.large == nil {
-		quick.Keep(r.Context(), quick.Offer{Body: body.body, Still: page.Still})
+	if page.Tag != "" {
+		quick.Keep(r.Context(), body.offer(page.Still))
 	}
 	h.send(w, r, v, etag, body)
 }
@@ -85,7 +85,7 @@ func (h *Handler) body(name pypi.Name, page Page, v variant) (rendered, error) {
 		if err != nil {
 			return rendered{}, err
 		}
-		if body := out.(rendered); body.large == nil || body.large.hold() {
+		if body := out.(rendered); body.large == nil || body.large.Hold() {
 			return body, nil
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"cheeseboard/httpd/patchwork"
+	"cheeseboard/httpd/quick"
 	"cheeseboard/httpd/reply"
 	"cheeseboard/storage/pypi"
 )
@@ -109,12 +110,28 @@ func (l *lists) serve(w http.ResponseWriter, r *http.Request, v variant, now Nam
 	if v.gzip {
 		etag = v.etag(k.tag + "-prepared") // the same text, but other bytes
 	}
+	still := l.still(k, v, now)
 	if reply.NoneMatch(r, etag) {
+		quick.Keep(r.Context(), quick.Offer{Still: still})
 		notModified(w, etag)
 		return true
 	}
+	if v.gzip {
+		quick.Keep(r.Context(), quick.Offer{File: k.Stream, Still: still})
+	}
 	l.send(w, r, v, etag, k)
 	return true
+}
+
+// still tells how to find out whether a prepared list would be given out again.
+func (l *lists) still(k *keptList, v variant, now Names) func() bool {
+	same := k.tag == now.Tag && now.Tag != "" && now.Still != nil
+	return func() bool {
+		l.mu.Lock()
+		latest := l.kept[v.form.IsJSON()] == k
+		l.mu.Unlock()
+		return latest && (time.Since(k.made) <= listAgain || same && now.Still())
+	}
 }
 
 func (l *lists) release(k *keptList) {

@@ -21,6 +21,7 @@ import (
 func main() {
 	b := &bench{}
 	flag.StringVar(&b.program, "cheeseboard", "", "the cheeseboard program")
+	flag.StringVar(&b.against, "against", "", "another build of it, which takes nginx's place in the table: what a change brings, in one run")
 	flag.StringVar(&b.folder, "folder", "", "where to work; a folder in it is made and removed (default: the system's for temporary files)")
 	flag.StringVar(&b.match, "match", "", "only rows whose names contain this")
 	flag.IntVar(&b.rounds, "rounds", 5, "rounds, each with both servers")
@@ -41,7 +42,8 @@ func main() {
 
 // bench is one run of all measurements.
 type bench struct {
-	program, folder, match    string
+	program, against          string
+	folder, match             string
 	rounds, seconds, projects int
 	connections, pips, storms int
 	crowded                   int // seconds
@@ -71,6 +73,11 @@ func (b *bench) run(ctx context.Context) (err error) {
 	if err := fillStore(data, b.projects); err != nil {
 		return err
 	}
+	if b.against != "" {
+		if err := fillStore(data+"-against", b.projects); err != nil {
+			return err
+		}
+	}
 	if b.box, err = startBox(ctx, b.program, data, b.index.root()); err != nil {
 		return err
 	}
@@ -85,7 +92,12 @@ func (b *bench) run(ctx context.Context) (err error) {
 	if err := forget(b.folder); err != nil {
 		return err
 	}
-	if b.nginx, err = startNginx(ctx, b.folder); err != nil {
+	if b.against == "" {
+		b.nginx, err = startNginx(ctx, b.folder)
+	} else {
+		b.nginx, err = startBox(ctx, b.against, data+"-against", b.index.root())
+	}
+	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.nginx.stop()) }()

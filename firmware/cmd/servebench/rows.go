@@ -84,6 +84,12 @@ func (b *bench) compare(ctx context.Context, r *row) error {
 	if err != nil {
 		return err
 	}
+	if r.key == "304" {
+		r.boxTag, r.nginxTag = header.Get("ETag"), theirHeader.Get("ETag")
+	}
+	if b.against != "" {
+		return nil // its store has serials of its own
+	}
 	for _, name := range []string{"Content-Type", "Content-Encoding", "Content-Length"} {
 		if header.Get(name) != theirHeader.Get(name) {
 			return fmt.Errorf("%s: %s is %q here and %q at nginx", r.name, name, header.Get(name), theirHeader.Get(name))
@@ -91,9 +97,6 @@ func (b *bench) compare(ctx context.Context, r *row) error {
 	}
 	if !bytes.Equal(ours, theirs) {
 		return fmt.Errorf("%s: nginx gives other bytes", r.name)
-	}
-	if r.key == "304" {
-		r.boxTag, r.nginxTag = header.Get("ETag"), theirHeader.Get("ETag")
 	}
 	return nil
 }
