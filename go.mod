@@ -22,6 +22,7 @@ require (
 )
 
 require (
+	go.bug.st/serial v1.8.0
 	golang.org/x/crypto v0.58.0
 	periph.io/x/conn/v3 v3.7.3
 	periph.io/x/host/v3 v3.8.5

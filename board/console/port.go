@@ -1,0 +1,31 @@
+package console
+
+import (
+	"fmt"
+	"time"
+
+	"go.bug.st/serial"
+)
+
+// readPatience is how long a Read waits: so long it takes to see that a console is to
+// end. It cannot be woken safely otherwise, see Console.talk.
+const readPatience = 500 * time.Millisecond
+
+// OpenSerial opens a serial port with 115200 baud, 8 bits, no parity and one stop bit.
+func OpenSerial(path string) (Port, error) {
+	port, err := serial.Open(path, &serial.Mode{BaudRate: 115200, DataBits: 8, Parity: serial.NoParity, StopBits: serial.OneStopBit})
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	if err := port.SetReadTimeout(readPatience); err != nil {
+		_ = port.Close() // it is of no use
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	return line{port}, nil
+}
+
+// line is a port of the serial library.
+type line struct{ serial.Port }
+
+// Flush implements Port.
+func (l line) Flush() error { return l.ResetOutputBuffer() }
