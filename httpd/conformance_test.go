@@ -15,6 +15,8 @@ import (
 
 	"cheeseboard/httpd"
 	"cheeseboard/httpd/metrics"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // The tests of conformance hold the front against the standards of the simple
@@ -202,6 +204,11 @@ func TestConformanceAddresses(t *testing.T) {
 func TestConformanceHeaders(t *testing.T) {
 	s := newShop(t)
 	serials := map[string]string{"/simple/": "43", "/simple/holy-grail/": "42", "/simple/quiet/": "7", "/pypi/holy-grail/json": "42", "/pypi/holy-grail/1.1/json": "42"}
+	unzstd, err := zstd.NewReader(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unzstd.Close()
 	for path, serial := range serials {
 		for _, accept := range []string{typeJSON, typeHTML, typeText} {
 			a := s.get(path, accept)
@@ -228,6 +235,16 @@ func TestConformanceHeaders(t *testing.T) {
 			if plain, err := io.ReadAll(z); err != nil || !bytes.Equal(plain, a.body) {
 				t.Errorf("%s as %s: packed and plain differ (%v)", path, accept, err)
 			}
+			if !strings.HasPrefix(path, "/simple/") {
+				continue
+			}
+			other := s.ask("GET", path, "Accept", accept, "Accept-Encoding", "br, zstd")
+			if tag := other.Header.Get("ETag"); other.Header.Get("Content-Encoding") != "zstd" || tag == etag || tag == packed.Header.Get("ETag") {
+				t.Errorf("%s as %s: in zstd: %v", path, accept, other.Header)
+			}
+			if plain, err := unzstd.DecodeAll(other.body, nil); err != nil || !bytes.Equal(plain, a.body) {
+				t.Errorf("%s as %s: zstd and plain differ (%v)", path, accept, err)
+			}
 		}
 	}
 }
@@ -245,7 +262,7 @@ func TestConformanceHead(t *testing.T) {
 		"/integrity/holy-grail/1.1/" + wheel + "/provenance", "/integrity/holy-grail/1.0/holy_grail-1.0.tar.gz/provenance",
 		"/healthz", "/nothing", file, file + ".metadata", file + ".asc", strings.Replace(file, "/files/", "/packages/", 1),
 	} {
-		for _, coding := range []string{"identity", "gzip"} {
+		for _, coding := range []string{"identity", "gzip", "zstd"} {
 			get := s.ask("GET", path, "Accept", typeJSON+", */*;q=0.1", "Accept-Encoding", coding)
 			head := s.ask("HEAD", path, "Accept", typeJSON+", */*;q=0.1", "Accept-Encoding", coding)
 			if len(head.body) > 0 || head.StatusCode != get.StatusCode {

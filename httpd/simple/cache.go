@@ -20,9 +20,9 @@ type cache struct {
 
 // cacheKey names a body apart from its tag. The two HTML types share one body.
 type cacheKey struct {
-	name pypi.Name // "" for the root list
-	json bool
-	gzip bool
+	name   pypi.Name // "" for the root list
+	json   bool
+	coding coding
 }
 
 // rendered is a body as it goes out, with what its headers need to know. It is

@@ -9,8 +9,6 @@ import (
 	"cheeseboard/httpd/quick"
 	"cheeseboard/httpd/reply"
 	"cheeseboard/storage/pypi"
-
-	"github.com/klauspost/compress/gzip"
 )
 
 // maxHeldList is how much of a root list is held before it goes out, in bytes
@@ -40,10 +38,10 @@ func (h *Handler) serveList(w http.ResponseWriter, r *http.Request) {
 		notModified(w, etag)
 		return
 	}
-	if h.lists.serve(w, r, v, names) {
+	if stored, ok := v.stored(); ok && h.lists.serve(w, r, stored, names) {
 		return
 	}
-	key := cacheKey{json: v.form.IsJSON(), gzip: v.gzip}
+	key := cacheKey{json: v.form.IsJSON(), coding: v.coding}
 	if names.Tag != "" {
 		if body, ok := h.cache.get(key, names.Tag); ok {
 			quick.Keep(r.Context(), quick.Offer{Body: body.body, Still: names.Still})
@@ -99,21 +97,21 @@ func (h *Handler) writeList(ctx context.Context, out *spill, v variant, names Na
 			}
 		}
 	}
-	if !v.gzip {
+	if v.coding == identity {
 		return out.cause(pypi.WriteList(out, v.form, names.LastSerial, entries))
 	}
 	// Not one of the renderers: a slow client holds this for as long as it reads.
-	packed, ok := h.packers.Get().(*gzip.Writer)
+	packed, ok := h.packers[v.coding].Get().(packer)
 	if !ok {
 		var err error
-		if packed, err = gzip.NewWriterLevel(out, gzip.BestSpeed); err != nil {
+		if packed, err = newPacker(v.coding); err != nil {
 			return err
 		}
 	}
 	packed.Reset(out)
 	defer func() {
 		packed.Reset(nil)
-		h.packers.Put(packed)
+		h.packers[v.coding].Put(packed)
 	}()
 	err := pypi.WriteList(packed, v.form, names.LastSerial, entries)
 	if err == nil {

@@ -50,7 +50,7 @@ func (h *Handler) Prepare(ctx context.Context, name pypi.Name) error {
 	if page.Tag == "" {
 		return nil // nothing could be kept
 	}
-	body, err := h.body(name, page, variant{form: pypi.FormJSON, gzip: true})
+	body, err := h.body(name, page, variant{form: pypi.FormJSON, coding: gzipped})
 	if err != nil {
 		return fmt.Errorf("prepare page of %s: %w", name, err)
 	}
@@ -61,14 +61,14 @@ func (h *Handler) Prepare(ctx context.Context, name pypi.Name) error {
 // body gives the rendered page: the kept one, or a new one that all who ask for
 // it at the same time share. An error is not kept. The page is released after use.
 func (h *Handler) body(name pypi.Name, page Page, v variant) (rendered, error) {
-	key := cacheKey{name: name, json: v.form.IsJSON(), gzip: v.gzip}
+	key := cacheKey{name: name, json: v.form.IsJSON(), coding: v.coding}
 	// A large page may be gone before all who waited for it hold it, when others come
 	// at the same moment.
 	for tries := 0; page.Tag != "" && tries < 3; tries++ {
 		if body, ok := h.kept(key, page.Tag); ok {
 			return body, nil
 		}
-		flight := fmt.Sprintf("%s/%t/%t/%s", name, key.json, key.gzip, page.Tag)
+		flight := fmt.Sprintf("%s/%t/%d/%s", name, key.json, key.coding, page.Tag)
 		out, err, _ := h.flight.Do(flight, func() (any, error) {
 			// Another flight may have landed between the look above and this one.
 			if body, ok := h.kept(key, page.Tag); ok {
@@ -128,8 +128,8 @@ func notModified(w http.ResponseWriter, etag string) {
 func entity(h http.Header, v variant, etag string, serial int64) {
 	header(h, etag)
 	h.Set("Content-Type", v.form.ContentType())
-	if v.gzip {
-		h.Set("Content-Encoding", "gzip")
+	if v.coding != identity {
+		h.Set("Content-Encoding", v.coding.token())
 	}
 	if serial > 0 {
 		h.Set("X-PyPI-Last-Serial", strconv.FormatInt(serial, 10))

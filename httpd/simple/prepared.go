@@ -107,7 +107,7 @@ func (l *lists) serve(w http.ResponseWriter, r *http.Request, v variant, now Nam
 		}
 	}
 	etag := v.etag(k.tag)
-	if v.gzip {
+	if v.coding == gzipped {
 		etag = v.etag(k.tag + "-prepared") // the same text, but other bytes
 	}
 	still := l.still(k, v, now)
@@ -116,7 +116,7 @@ func (l *lists) serve(w http.ResponseWriter, r *http.Request, v variant, now Nam
 		notModified(w, etag)
 		return true
 	}
-	if v.gzip {
+	if v.coding == gzipped {
 		quick.Keep(r.Context(), quick.Offer{File: k.Stream, Still: still})
 	}
 	l.send(w, r, v, etag, k)
@@ -142,7 +142,7 @@ func (l *lists) release(k *keptList) {
 
 func (l *lists) send(w http.ResponseWriter, r *http.Request, v variant, etag string, k *keptList) {
 	body, length := k.Gzip(), k.Size()
-	if !v.gzip {
+	if v.coding != gzipped {
 		text, err := k.Text()
 		if err != nil {
 			reply.Text(w, r, http.StatusInternalServerError, "The prepared list cannot be read.")

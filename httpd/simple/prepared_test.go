@@ -162,6 +162,41 @@ func TestPreparedListIsRevalidated(t *testing.T) {
 	})
 }
 
+// TestLargeListInZstd: a prepared list is there under gzip, which those get who take it
+// or take it as it is; for those who take nothing but zstd it is made each time.
+func TestLargeListInZstd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLibrary(t)
+		defer func() {
+			if err := l.h.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+		want := body(t, l.get(pypi.ContentTypeJSON))
+		for _, tt := range []struct {
+			takes, coding string
+			reads         int64 // of the names, for two requests
+		}{
+			{"zstd, gzip", "gzip", 0}, {"gzip;q=0.1, zstd", "gzip", 0}, {"zstd", "", 0}, {"zstd, gzip;q=0", "", 0},
+			{"zstd, identity;q=0", "zstd", 1}, {"zstd, *;q=0", "zstd", 0}, // packed, it is small enough to be kept
+		} {
+			before := l.index.lists.Load()
+			for range 2 {
+				resp := l.get(pypi.ContentTypeJSON, "Accept-Encoding", tt.takes)
+				if got := resp.Header.Get("Content-Encoding"); got != tt.coding {
+					t.Errorf("%q: in %q", tt.takes, got)
+				}
+				if got := body(t, resp); got != want {
+					t.Errorf("%q: another list, of %d bytes instead of %d", tt.takes, len(got), len(want))
+				}
+			}
+			if n := l.index.lists.Load() - before; n != tt.reads {
+				t.Errorf("%q: the names were read %d times, want %d", tt.takes, n, tt.reads)
+			}
+		}
+	})
+}
+
 // TestListThatCannotBePrepared: it is made for each request, whole or not at all.
 func TestListThatCannotBePrepared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -9,25 +9,18 @@ import (
 	"runtime"
 
 	"cheeseboard/storage/pypi"
-
-	"github.com/klauspost/compress/gzip"
 )
 
 // What a renderer keeps between two pages, in bytes. Larger buffers are given
 // back, so that one huge page does not hold memory for ever.
 const maxKeptBuffer = 128 << 10
 
-// pageLevel is the compression of pages that are kept. Most of a page is
-// digests, which no level makes smaller: on a page of 3,000 files level 6 saves
-// 1 % over level 1.
-const pageLevel = 1
-
 // renderer holds the buffers of one rendering. There are as many as processors:
 // more renderings at once would only need more memory, not less time.
 type renderer struct {
-	raw  []byte
-	out  bytes.Buffer
-	gzip *gzip.Writer
+	raw     []byte
+	out     bytes.Buffer
+	packers [numCodings]packer // those that were needed
 }
 
 func newRenderers() chan *renderer {
@@ -55,7 +48,7 @@ func (h *Handler) render(name pypi.Name, page Page, key cacheKey) (rendered, err
 			}
 			return err
 		}
-		out, err = r.body(h.scratch, key.gzip, write)
+		out, err = r.body(h.scratch, key.coding, write)
 		out.serial = project.LastSerial
 		return err
 	})
@@ -70,22 +63,23 @@ func (h *Handler) render(name pypi.Name, page Page, key cacheKey) (rendered, err
 // body gathers what write writes, packed or not. A page of thousands of files is
 // never in memory as a whole, but for what is sent. Equal bytes give equal bytes,
 // as a strong entity tag needs.
-func (r *renderer) body(scratch func() (*os.File, error), packed bool, write func(io.Writer) error) (rendered, error) {
+func (r *renderer) body(scratch func() (*os.File, error), packed coding, write func(io.Writer) error) (rendered, error) {
 	r.out.Reset()
 	out := &overflow{held: &r.out, scratch: scratch}
-	if !packed {
+	if packed == identity {
 		return out.body(write(out))
 	}
-	if r.gzip == nil {
+	z := r.packers[packed]
+	if z == nil {
 		var err error
-		if r.gzip, err = gzip.NewWriterLevel(out, pageLevel); err != nil {
+		if z, err = newPacker(packed); err != nil {
 			return rendered{}, err
 		}
-	} else {
-		r.gzip.Reset(out)
+		r.packers[packed] = z
 	}
-	body, err := out.body(errors.Join(write(r.gzip), r.gzip.Close()))
-	r.gzip.Reset(nil) // the file is not its own any more
+	z.Reset(out)
+	body, err := out.body(errors.Join(write(z), z.Close()))
+	z.Reset(nil) // the file is not its own any more
 	return body, err
 }
 

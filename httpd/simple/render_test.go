@@ -246,3 +246,31 @@ func TestShortListIsKept(t *testing.T) {
 		t.Errorf("listed %d times, want once", x.lists.Load())
 	}
 }
+
+// TestEqualPagesGiveEqualBytes: a strong entity tag says so, whatever was packed before.
+func TestEqualPagesGiveEqualBytes(t *testing.T) {
+	for _, encoding := range []string{"gzip", "zstd"} {
+		x := newIndex(t)
+		h := simple.New(simple.Deps{Index: x, Link: link, CacheBytes: -1})
+		ask := func(path string) string {
+			b, err := io.ReadAll(do(h, "GET", path, "Accept", typeJSON, "Accept-Encoding", encoding).Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(b)
+		}
+		first := ask("/simple/demo/")
+		_ = ask("/simple/")
+		last := x.project.LastSerial
+		x.project.LastSerial++
+		if ask("/simple/demo/") == first {
+			t.Errorf("%s: another page is the same", encoding)
+		}
+		x.project.LastSerial = last
+		for range 5 {
+			if ask("/simple/demo/") != first {
+				t.Errorf("%s: the same page is another", encoding)
+			}
+		}
+	}
+}

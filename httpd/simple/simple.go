@@ -109,7 +109,7 @@ type Handler struct {
 	cache     *cache
 	flight    singleflight.Group
 	renderers chan *renderer
-	packers   sync.Pool // of *gzip.Writer, for lists
+	packers   [numCodings]sync.Pool // of packer, for lists
 	lists     *lists
 	larges    larges
 	scratch   func() (*os.File, error)

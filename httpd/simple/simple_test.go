@@ -20,6 +20,7 @@ import (
 	"cheeseboard/storage/pypi"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/zstd"
 )
 
 // fakeIndex holds one project, demo, and a list.
@@ -120,6 +121,14 @@ func body(t testing.TB, res *http.Response) string {
 		}
 		r = z
 	}
+	if res.Header.Get("Content-Encoding") == "zstd" {
+		z, err := zstd.NewReader(r, zstd.WithDecoderMaxWindow(1<<20))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer z.Close()
+		r = z
+	}
 	b, err := io.ReadAll(r)
 	if err != nil {
 		t.Fatal(err)
@@ -200,7 +209,28 @@ func TestEncoding(t *testing.T) {
 		{nil, ""},
 		{[]string{""}, ""},
 		{[]string{"gzip, deflate"}, "gzip"},
-		{[]string{"gzip, deflate, zstd"}, "gzip"},
+		{[]string{"gzip, deflate, br"}, "gzip"},
+		{[]string{"gzip, deflate, br, zstd"}, "zstd"},
+		{[]string{"zstd"}, "zstd"},
+		{[]string{"ZSTD;q=1.0"}, "zstd"},
+		{[]string{"zstd", "gzip"}, "zstd"},
+		{[]string{"gzip, zstd;q=0.9"}, "gzip"},
+		{[]string{"gzip;q=0.8, zstd;q=0.9"}, "zstd"},
+		{[]string{"gzip;q=0.8, zstd;q=0.9, identity"}, ""},
+		{[]string{"zstd;q=0"}, ""},
+		{[]string{"zstd;q=0, gzip"}, "gzip"},
+		{[]string{"zstd;q=0, *"}, "gzip"},
+		{[]string{"zstd;q=x, gzip;q=0.1"}, "gzip"},
+		{[]string{"gzip;q=0, zstd"}, "zstd"},
+		{[]string{"*;q=0, zstd"}, "zstd"},
+		{[]string{"*, zstd;q=0.5"}, "gzip"},
+		{[]string{"*;q=0.5, zstd"}, "zstd"},
+		{[]string{"identity;q=0, zstd"}, "zstd"},
+		{[]string{"identity;q=0, br"}, "406"},
+		{[]string{"identity;q=0, zstd;q=0"}, "406"},
+		{[]string{"identity;q=0.5, zstd;q=0.4"}, ""},
+		{[]string{"br"}, ""},
+		{[]string{"x-zstd, zstandard"}, ""},
 		{[]string{"deflate", "gzip"}, "gzip"},
 		{[]string{"GZip"}, "gzip"},
 		{[]string{"x-gzip"}, "gzip"},
@@ -255,7 +285,7 @@ func TestConditionalRequestsNeedNoBody(t *testing.T) {
 		x := newIndex(t)
 		tags := make(map[string]string)
 		for _, accept := range []string{typeJSON, typeHTML, "text/html"} {
-			for _, encoding := range []string{"gzip", "identity"} {
+			for _, encoding := range []string{"gzip", "zstd", "identity"} {
 				res := do(newHandler(x, nil), "GET", path, "Accept", accept, "Accept-Encoding", encoding)
 				tag := res.Header.Get("ETag")
 				if other, twice := tags[tag]; twice || len(tag) < 3 || tag[0] != '"' {

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"cheeseboard/httpd/reply"
@@ -17,8 +16,18 @@ const renderVersion = "1"
 
 // variant is one representation of a page.
 type variant struct {
-	form pypi.Form
-	gzip bool
+	form   pypi.Form
+	coding coding
+	// takes is what else the client would take.
+	takes codings
+}
+
+// stored gives the variant that a prepared list can be had in, which is kept under gzip
+// and can be unpacked; false where the client takes neither.
+func (v variant) stored() (variant, bool) {
+	var ok bool
+	v.coding, ok = v.takes.best(gzipped, identity)
+	return v, ok
 }
 
 // negotiate picks the representation. Where none fits it answers 406 and the
@@ -33,12 +42,14 @@ func negotiate(w http.ResponseWriter, r *http.Request) (variant, bool) {
 		reply.Text(w, r, http.StatusNotAcceptable, "This page can be had as "+pypi.ContentTypeJSON+", "+pypi.ContentTypeHTML+" or "+pypi.ContentTypeLegacyHTML+".")
 		return variant{}, false
 	}
-	gzip, ok := acceptsGzip(r.Header.Values("Accept-Encoding"))
+	takes := readCodings(r.Header.Values("Accept-Encoding"))
+	// zstd makes pages smaller than gzip does, by 7 % to 15 %, in no more time.
+	coding, ok := takes.best(zstandard, gzipped, identity)
 	if !ok {
-		reply.Text(w, r, http.StatusNotAcceptable, "This page can be had as it is (identity) or compressed with gzip.")
+		reply.Text(w, r, http.StatusNotAcceptable, "This page can be had as it is (identity) or compressed with gzip or zstd.")
 		return variant{}, false
 	}
-	return variant{form: form, gzip: gzip}, true
+	return variant{form: form, coding: coding, takes: takes}, true
 }
 
 // etag makes the quoted, strong entity tag of a variant. It is "" where the
@@ -58,9 +69,7 @@ func (v variant) etag(tag string) string {
 	case pypi.FormHTML:
 		kind = "h"
 	}
-	if v.gzip {
-		kind += "z"
-	}
+	kind += [numCodings]string{"", "z", "s"}[v.coding]
 	return `"` + tag + "." + kind + renderVersion + `"`
 }
 
@@ -72,55 +81,4 @@ func plainTag(tag string) bool {
 		}
 	}
 	return len(tag) <= 128
-}
-
-// acceptsGzip reads Accept-Encoding (RFC 9110, 12.5.3): whether to compress, and
-// whether anything that can be sent is acceptable at all. Without the header
-// the body goes out as it is. Identity need not be listed to be acceptable; gzip
-// wins when it is worth as much.
-func acceptsGzip(lines []string) (gzip, ok bool) {
-	if len(lines) == 0 {
-		return false, true
-	}
-	const unset = -1
-	qGzip, qIdentity, qAny := unset, unset, unset // in thousandths
-	for coding := range strings.SplitSeq(strings.Join(lines, ","), ",") {
-		coding, params, _ := strings.Cut(coding, ";")
-		q := quality(params)
-		switch strings.ToLower(strings.TrimSpace(coding)) {
-		case "gzip", "x-gzip":
-			qGzip = max(qGzip, q)
-		case "identity":
-			qIdentity = max(qIdentity, q)
-		case "*":
-			qAny = max(qAny, q)
-		}
-	}
-	if qGzip == unset {
-		qGzip = max(qAny, 0)
-	}
-	switch {
-	case qIdentity == unset && qAny == 0:
-		qIdentity = 0
-	case qIdentity == unset:
-		return qGzip > 0, true
-	}
-	return qGzip > 0 && qGzip >= qIdentity, qGzip > 0 || qIdentity > 0
-}
-
-// quality reads `q=0.5` among parameters, in thousandths. A value that cannot be
-// read counts as 0: a client that was misread gets the plain form.
-func quality(params string) int {
-	for p := range strings.SplitSeq(params, ";") {
-		key, value, ok := strings.Cut(p, "=")
-		if !ok || !strings.EqualFold(strings.TrimSpace(key), "q") {
-			continue
-		}
-		f, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-		if err != nil || !(f >= 0 && f <= 1) {
-			return 0
-		}
-		return int(f*1000 + 0.5)
-	}
-	return 1000
 }
