@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -13,9 +14,9 @@ import (
 	"cheeseboard/storage/pypi"
 )
 
-// A private project has no upstream: its page is made of what was uploaded here,
-// and only grows. Nothing but an upload changes it, whoever asks, and its files are
-// pinned for ever.
+// A private project has no upstream: its page is made of what was uploaded here.
+// Nothing changes it but an upload and whoever administers the box (withdraw.go), and
+// its files are pinned.
 
 // ErrPrivate: the project is private, so that no upstream has a say in it.
 var ErrPrivate = errors.New("the project is private")
@@ -24,9 +25,13 @@ var ErrPrivate = errors.New("the project is private")
 type TakenError struct {
 	Filename string      // that is taken
 	Digest   pypi.Digest // of the bytes that have it
+	Deleted  bool        // they are not here any more
 }
 
 func (e *TakenError) Error() string {
+	if e.Deleted {
+		return fmt.Sprintf("the file %s was deleted here and had the sha256 %s; a file name never stands for other bytes", e.Filename, e.Digest)
+	}
 	return fmt.Sprintf("file already exists: %s is here with the sha256 %s, and what was uploaded never changes", e.Filename, e.Digest)
 }
 
@@ -64,6 +69,13 @@ func (s *Store) Private(name pypi.Name) bool {
 	s.own.mu.RLock()
 	defer s.own.mu.RUnlock()
 	return s.own.names[name]
+}
+
+// Privates lists the private projects, sorted.
+func (s *Store) Privates() []pypi.Name {
+	s.own.mu.RLock()
+	defer s.own.mu.RUnlock()
+	return slices.Sorted(maps.Keys(s.own.names))
 }
 
 // Upload adds a distribution to a private project; a page of that name that came
@@ -124,8 +136,11 @@ func (s *Store) pageWith(u Upload) (page *pypi.Project, known bool, err error) {
 			f.CoreMetadata = u.File.CoreMetadata
 			return page, true, nil
 		case same, has == want, likeness(u.Name, f.Filename) == alike:
-			return nil, false, fmt.Errorf("upload %s: %w", u.File.Filename, &TakenError{f.Filename, has})
+			return nil, false, fmt.Errorf("upload %s: %w", u.File.Filename, &TakenError{Filename: f.Filename, Digest: has})
 		}
+	}
+	if err := s.retired(u.Name, u.File.Filename, want); err != nil {
+		return nil, false, fmt.Errorf("upload %s: %w", u.File.Filename, err)
 	}
 	page.Files = append(page.Files, u.File)
 	version, _, err := pypi.DistributionVersion(u.Name, u.File.Filename)

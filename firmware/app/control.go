@@ -85,6 +85,7 @@ func (a *App) control(started time.Time) http.Handler {
 	mux.HandleFunc("POST /backup", a.backup)
 	mux.HandleFunc("POST /move", a.serveMove)
 	mux.HandleFunc("POST /tokens", a.serveTokens)
+	mux.HandleFunc("POST /private", a.servePrivate)
 	mux.HandleFunc("POST /passphrase", a.servePassphrase)
 	return mux
 }

@@ -50,7 +50,7 @@ func (d *DB) Export(ctx context.Context, stocked bool, pace func(bytes int) erro
 		return err
 	}
 	roll := []byte("k/" + rollStateKey) // tells of keys that do not come
-	for _, prefix := range []string{"r/", "b/", "d/", "t/", "m/", "l/", "k/", "o/"} {
+	for _, prefix := range []string{"r/", "b/", "d/", "t/", "m/", "l/", "k/", "o/", "x/"} {
 		err = each(prefix, func(key []byte) bool { return !bytes.Equal(key, roll) })
 	}
 	for name := range names {

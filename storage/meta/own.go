@@ -77,3 +77,55 @@ func eachOwn(txn *badger.Txn, yield func(pypi.Name) bool) error {
 		return yield(pypi.Name(key[2:])), nil
 	})
 }
+
+func retiredPrefix(n pypi.Name) []byte { return append([]byte("x/"+n), 0) }
+
+// Retired is the name of a private file that was deleted, and the digest of the bytes
+// for which it stands for good.
+type Retired struct {
+	Filename string
+	Digest   pypi.Digest
+}
+
+// RetireOwn replaces the page of a private project by one without some of its files,
+// drops the references to them, and keeps their names as retired, all in one
+// transaction where the page fits into one; else the names come first. It returns the
+// digests that nothing names any more. Durable when it returns.
+func (d *DB) RetireOwn(p *pypi.Project, retired []Retired) (doomed []pypi.Digest, err error) {
+	err = d.change(p.Name, shrinking, func(b *batch) error {
+		for _, r := range retired {
+			if err := b.set(append(retiredPrefix(p.Name), r.Filename...), seal(r.Digest[:])); err != nil {
+				return err
+			}
+		}
+		if doomed, err = d.put(b, p); err != nil {
+			return err
+		}
+		return b.touch(p.Name, p.LastSerial)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("delete files of private project %s: %w", p.Name, err)
+	}
+	return doomed, nil
+}
+
+// RetiredOwn lists the names of files that were deleted from a private project.
+func (d *DB) RetiredOwn(name pypi.Name) (list []Retired, err error) {
+	txn, done := d.view()
+	defer done()
+	prefix := retiredPrefix(name)
+	err = scan(txn, prefix, true, func(key, value []byte) (bool, error) {
+		r := Retired{Filename: string(key[len(prefix):])}
+		raw, err := unseal(value)
+		if err != nil || len(raw) != len(r.Digest) {
+			return false, fmt.Errorf("%w: the record of the deleted file %s", ErrDamaged, r.Filename)
+		}
+		r.Digest = pypi.Digest(raw)
+		list = append(list, r)
+		return true, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read what was deleted of %s: %w", name, err)
+	}
+	return list, nil
+}
