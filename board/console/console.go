@@ -168,6 +168,13 @@ func (c *Console) talk(ctx context.Context, path string, port Port) {
 	if err := read(ctx, port, &session{d: c.d, out: out, now: c.d.Now}); err != nil {
 		c.d.Log.Info("a serial port is gone", "port", path, "reason", err)
 	}
+	out.end()
+	parting := time.NewTimer(closing / 4) // for the last answer
+	defer parting.Stop()
+	select {
+	case <-written:
+	case <-parting.C:
+	}
 	out.close()
 	if n := out.dropped(); n > 0 {
 		c.d.Log.Info("nobody read what the console said", "port", path, "lines", n)

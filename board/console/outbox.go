@@ -22,7 +22,8 @@ type outbox struct {
 	queue  []byte
 	lost   int // messages since the last one that fitted
 	total  int // messages that were lost
-	closed bool
+	ended  bool // nothing is added any more
+	closed bool // nor is anything written
 }
 
 func newOutbox() *outbox {
@@ -35,7 +36,7 @@ func newOutbox() *outbox {
 func (o *outbox) put(message string, note func(lost int) string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.closed {
+	if o.ended || o.closed {
 		return
 	}
 	told := ""
@@ -52,14 +53,14 @@ func (o *outbox) put(message string, note func(lost int) string) {
 	o.filled.Signal()
 }
 
-// next waits for something to write; nil when the outbox is closed.
+// next waits for something to write; nil when the outbox is closed, or is at its end.
 func (o *outbox) next() []byte {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for len(o.queue) == 0 && !o.closed {
+	for len(o.queue) == 0 && !o.closed && !o.ended {
 		o.filled.Wait()
 	}
-	if o.closed {
+	if o.closed || len(o.queue) == 0 {
 		return nil
 	}
 	n := min(len(o.queue), pieceBytes)
@@ -68,6 +69,14 @@ func (o *outbox) next() []byte {
 		o.queue = nil // memory goes when it is not needed
 	}
 	return piece
+}
+
+// end lets what is there be written, and takes no more.
+func (o *outbox) end() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ended = true
+	o.filled.Broadcast()
 }
 
 func (o *outbox) close() {

@@ -56,6 +56,7 @@ type App struct {
 	errand *errand
 	secure secure
 	timing timing
+	recent *recent // lines of the log
 	// confined are the folders that the process can write; nil: all that its user can.
 	confined []string
 	// guesses counts wrong tokens and passphrases.
@@ -111,7 +112,9 @@ func open(c config.Config, log *slog.Logger, options storage.Options) (*App, err
 	if c.Data != configured {
 		log.Warn("the data folder was moved; set data to the new one", "data", configured, "moved to", c.Data)
 	}
-	a := &App{Health: &health.Board{}, opened: time.Now(), log: log, jobs: make(chan job), errand: newErrand(), timing: newTiming(), guesses: throttle.New(throttle.Options{})}
+	last := &recent{}
+	log = slog.New(remembering{Handler: log.Handler(), recent: last})
+	a := &App{recent: last, Health: &health.Board{}, opened: time.Now(), log: log, jobs: make(chan job), errand: newErrand(), timing: newTiming(), guesses: throttle.New(throttle.Options{})}
 	if err := a.furnish(c, options); err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"cheeseboard/board/clock"
@@ -42,7 +43,7 @@ func (a *App) Confine() error {
 			write[i] = full
 		}
 	}
-	version, err := confine.Apply(confine.Access{Write: write, Read: readable(c), Use: appliances})
+	version, err := confine.Apply(confine.Access{Write: write, Read: readable(c), Use: append(slices.Clone(c.Console.Ports), appliances...)})
 	if errors.Is(err, confine.ErrUnsupported) {
 		a.log.Info("the process is not confined to its data folder", "reason", err)
 		return nil
