@@ -65,7 +65,15 @@ func (l *line) listen() error {
 	if port == "" {
 		port = "0"
 	}
-	listener, err := net.Listen("tcp4", net.JoinHostPort(l.host, port))
+	// A child that is just being started still has the listener that was closed.
+	var listener net.Listener
+	err := error(syscall.EADDRINUSE)
+	for n := 0; n < 100 && errors.Is(err, syscall.EADDRINUSE); n++ {
+		if n > 0 {
+			<-time.After(10 * time.Millisecond)
+		}
+		listener, err = net.Listen("tcp4", net.JoinHostPort(l.host, port))
+	}
 	if err != nil {
 		return err
 	}

@@ -214,8 +214,25 @@ func badgerOptions(dir string, log *slog.Logger) badger.Options {
 	return o
 }
 
-// openGuarded turns Badger's panics over damaged files into an error.
+// lockPatience is how long a lock may be held that the last Close has given free: a
+// child that this process, or the one before it, is just starting has all its files
+// until it runs its own program.
+const lockPatience = time.Second
+
+// openGuarded turns Badger's panics over damaged files into an error, and waits for
+// a lock that is about to be free.
 func openGuarded(o badger.Options) (db *badger.DB, err error) {
+	deadline := time.Now().Add(lockPatience)
+	for {
+		db, err = openOnce(o)
+		if !errors.Is(err, ErrLocked) || time.Now().After(deadline) {
+			return db, err
+		}
+		time.Sleep(lockPatience / 100)
+	}
+}
+
+func openOnce(o badger.Options) (db *badger.DB, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("open metadata in %s: %w: %v\n%s", o.Dir, ErrDamaged, r, debug.Stack())

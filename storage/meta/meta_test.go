@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"syscall"
 	"testing"
 	"time"
 
@@ -348,6 +349,21 @@ func TestLeftBehind(t *testing.T) {
 	if _, err := Open(dir, Options{}); !errors.Is(err, ErrLocked) {
 		t.Errorf("a second open gives %v, want ErrLocked", err)
 	}
+	closeDB(t, d)
+	// A child that is being started while the folder is closed holds its lock.
+	child, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Flock(int(child.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(lockPatience/10, func() {
+		if err := child.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	d = open(t, dir)
 	closeDB(t, d)
 	for _, name := range []string{"00099.mem", "000099.vlog"} {
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
