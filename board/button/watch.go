@@ -38,15 +38,21 @@ const (
 	idle = 50 * time.Millisecond
 )
 
-// Watch reads a button that connects a line to ground, until ctx ends, and has the
-// actions done. An error means that the line cannot be read at all.
-func Watch(ctx context.Context, line Line, actions Actions, log *slog.Logger) error {
+// Prepare sets a line up for a button that connects it to ground. An error means that
+// it cannot be read at all.
+func Prepare(line Line) error {
 	if err := line.In(gpio.PullUp, gpio.BothEdges); err != nil {
 		// Drivers without pulls: the board may have a resistor of its own.
 		if err := line.In(gpio.PullNoChange, gpio.BothEdges); err != nil {
 			return fmt.Errorf("read the button: %w", err)
 		}
 	}
+	return nil
+}
+
+// Watch reads a button whose line is prepared, until ctx ends and up to a second
+// longer, and has the actions done.
+func Watch(ctx context.Context, line Line, actions Actions, log *slog.Logger) {
 	w := watch{line: line, actions: actions}
 	if w.pressed() {
 		// One that is held while the program starts is none of ours: it may be stuck.
@@ -56,7 +62,6 @@ func Watch(ctx context.Context, line Line, actions Actions, log *slog.Logger) er
 	for ctx.Err() == nil {
 		w.look(ctx)
 	}
-	return nil
 }
 
 type watch struct {

@@ -17,7 +17,7 @@ import (
 // machine reads files of the kernel's.
 type machine struct {
 	root string // the machine's "/"
-	data string
+	data func() string
 }
 
 // most is the largest file that is believed to be one of the kernel's: a table of
@@ -228,10 +228,14 @@ func (m machine) readOnly() Value[bool] {
 	if err != nil {
 		return because[bool](err, "no /proc")
 	}
+	data := m.data()
+	if data == "" {
+		return Unknown[bool]("the data folder is closed")
+	}
 	longest, found := -1, Value[bool]{}
 	for line := range strings.Lines(text) {
 		point, options, ok := parseMount(line)
-		if !ok || !within(m.data, point) || len(point) < longest {
+		if !ok || !within(data, point) || len(point) < longest {
 			continue
 		}
 		longest = len(point) // of several at one place the last one counts

@@ -112,8 +112,9 @@ type Monitor struct {
 }
 
 // NewMonitor makes one that reads the machine whose root folder is root ("/"), and the
-// file system of the folder data, which has no links in it.
-func NewMonitor(root, data string) *Monitor {
+// file system of the folder that data gives, without links in it; "" where it is not
+// known now.
+func NewMonitor(root string, data func() string) *Monitor {
 	m := machine{root, data}
 	return &Monitor{read: m.reading, first: make(map[string]int64)}
 }

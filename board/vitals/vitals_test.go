@@ -62,6 +62,9 @@ func tree(t *testing.T, changes map[string]string) string {
 	return root
 }
 
+// at is a data folder that does not move.
+func at(folder string) func() string { return func() string { return folder } }
+
 // said is a value as text, as people and machines see it.
 func said[T any](v Value[T]) string {
 	if got, ok := v.Get(); ok {
@@ -71,7 +74,7 @@ func said[T any](v Value[T]) string {
 }
 
 func TestReading(t *testing.T) {
-	r := NewMonitor(tree(t, nil), "/srv/other").Measure()
+	r := NewMonitor(tree(t, nil), at("/srv/other")).Measure()
 	for what, c := range map[string][2]string{
 		"celsius":      {said(r.Celsius), "48.312"},
 		"voltage":      {said(r.UnderVoltage), "false"},
@@ -113,7 +116,7 @@ func TestTrouble(t *testing.T) {
 		"disk errors":   {"/sys/fs/ext4/mmcblk0p2/errors_count", "7\n", func(r Reading) string { return said(r.FileSystems[0].Errors) }, "7"},
 		"other board":   {"/sys/class/hwmon/hwmon1/name", "nct6775\n", func(r Reading) string { return said(r.UnderVoltage) }, "not measured: no driver for it"},
 	} {
-		r := NewMonitor(tree(t, map[string]string{c.path: c.content}), "/srv").Measure()
+		r := NewMonitor(tree(t, map[string]string{c.path: c.content}), at("/srv")).Measure()
 		if got := c.read(r); got != c.want {
 			t.Errorf("%s: %s, want %s", what, got, c.want)
 		}
@@ -129,7 +132,7 @@ func TestReadOnly(t *testing.T) {
 		"/mnt/usb/data":        "true",  // the file system below it
 		"/mnt/usb/over/data":   "true",  // the mount that covers another
 	} {
-		if got := said(NewMonitor(tree(t, nil), data).Measure().ReadOnly); got != want {
+		if got := said(NewMonitor(tree(t, nil), at(data)).Measure().ReadOnly); got != want {
 			t.Errorf("%s: %s, want %s", data, got, want)
 		}
 	}
@@ -153,7 +156,7 @@ func values(r Reading) map[string]string {
 // TestNothing: a machine that tells nothing gives values that are not measured, and
 // none that is good.
 func TestNothing(t *testing.T) {
-	for what, v := range values(NewMonitor(t.TempDir(), "/srv").Measure()) {
+	for what, v := range values(NewMonitor(t.TempDir(), at("/srv")).Measure()) {
 		if !strings.HasPrefix(v, "not measured: ") || strings.HasSuffix(v, "looked at yet") {
 			t.Errorf("%s: %s", what, v)
 		}
@@ -196,14 +199,14 @@ func TestCorrupt(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			good := values(machine{root, "/srv"}.reading())
+			good := values(machine{root, at("/srv")}.reading())
 			if err := os.Remove(full); err != nil {
 				t.Fatal(err)
 			}
 			if err := put(full); err != nil {
 				t.Fatal(err)
 			}
-			for what, v := range values(machine{root, "/srv"}.reading()) {
+			for what, v := range values(machine{root, at("/srv")}.reading()) {
 				if v != good[what] && !strings.HasPrefix(v, "not measured: ") {
 					t.Errorf("%s in %s: %s is %s, not %s", name, path, what, v, good[what])
 				}
@@ -221,7 +224,7 @@ func TestCorrupt(t *testing.T) {
 // TestFresh: errors that were there before are told from those that come now.
 func TestFresh(t *testing.T) {
 	root := tree(t, map[string]string{"/sys/fs/ext4/mmcblk0p2/errors_count": "4\n"})
-	m := NewMonitor(root, "/srv")
+	m := NewMonitor(root, at("/srv"))
 	for _, c := range []struct {
 		count string
 		fresh int64
@@ -238,7 +241,7 @@ func TestFresh(t *testing.T) {
 // TestStale: a machine that answers no more is not said to be as it was.
 func TestStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := NewMonitor(tree(t, nil), "/srv")
+		m := NewMonitor(tree(t, nil), at("/srv"))
 		if said(m.Latest().Celsius) != "not measured: not looked at yet" {
 			t.Error("it is known before it was measured")
 		}

@@ -11,10 +11,12 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"cheeseboard/board/clock"
+	"cheeseboard/board/vitals"
 	"cheeseboard/firmware/config"
 	"cheeseboard/firmware/health"
 	"cheeseboard/httpd"
@@ -56,7 +58,10 @@ type App struct {
 	errand *errand
 	secure secure
 	timing timing
-	recent *recent // lines of the log
+	recent *recent         // lines of the log
+	panel  *Panel          // nil: this box has none
+	vitals *vitals.Monitor // nil: nobody looks at the machine
+	moving atomic.Int32    // above 0 while the data folder is copied, or closed
 	// confined are the folders that the process can write; nil: all that its user can.
 	confined []string
 	// guesses counts wrong tokens and passphrases.

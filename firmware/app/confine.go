@@ -20,13 +20,14 @@ import (
 var machine = []string{
 	"/etc", "/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager", "/run/connman",
 	"/usr/share/ca-certificates", "/usr/local/share/ca-certificates", "/usr/share/pki", "/usr/share/zoneinfo",
-	"/proc/self", "/proc/uptime", "/proc/stat", "/proc/meminfo", "/proc/sys/kernel/random", "/proc/sys/net", "/sys",
+	"/proc/self", "/proc/uptime", "/proc/stat", "/proc/meminfo", "/proc/loadavg", "/proc/sys/kernel/random", "/proc/sys/net", "/sys",
 }
 
-// appliances are the devices of a board: the watchdog, the clock, lines and lights.
+// appliances are the devices of a board: the watchdog, the clock, lines. Lights are links
+// in /sys/class/leds: the panel names where they lead to.
 var appliances = []string{
 	"/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/dev/watchdog", "/dev/watchdog0", "/dev/rtc0",
-	"/dev/gpiochip0", "/dev/gpiochip1", "/dev/gpiochip4", "/dev/ttyGS0", "/dev/vcio", "/sys/class/leds",
+	"/dev/gpiochip0", "/dev/gpiochip1", "/dev/gpiochip4", "/dev/ttyGS0", "/dev/vcio",
 }
 
 // Confine takes away from this process what the box does not need of the file system,
@@ -43,7 +44,8 @@ func (a *App) Confine() error {
 			write[i] = full
 		}
 	}
-	version, err := confine.Apply(confine.Access{Write: write, Read: readable(c), Use: append(slices.Clone(c.Console.Ports), appliances...)})
+	use := slices.Concat(a.panel.devices(), c.Console.Ports, appliances)
+	version, err := confine.Apply(confine.Access{Write: write, Read: readable(c), Use: use, Run: a.panel.programs()})
 	if errors.Is(err, confine.ErrUnsupported) {
 		a.log.Info("the process is not confined to its data folder", "reason", err)
 		return nil

@@ -99,6 +99,7 @@ func (a *App) newConsole(address net.Addr, stop func()) *console.Console {
 		},
 		ShutDown: func() error {
 			a.log.Info("shutting down, as asked for at the console")
+			a.panel.switchOffLater()
 			stop()
 			return nil
 		},

@@ -129,7 +129,7 @@ func (a *App) metrics() ([]metrics.Family, error) {
 		gauge("goroutines", "Goroutines that there are.", int64(runtime.NumGoroutine())),
 	}
 	engines, err := a.engineMetrics()
-	return append(append(out, a.healthMetrics()...), engines...), err
+	return append(append(append(out, a.healthMetrics()...), a.vitalMetrics()...), engines...), err
 }
 
 // residentMemory is 0 where the kernel does not tell.
@@ -151,7 +151,7 @@ func residentMemory() int64 {
 
 func (a *App) healthMetrics() []metrics.Family {
 	v := a.Health.Verdict()
-	f := metrics.Family{Name: "cheeseboard_health", Help: "What the probes say: 0 well, 1 reduced, 2 wants attention, 3 failed.", Kind: metrics.Gauge}
+	f := metrics.Family{Name: "cheeseboard_health", Help: "What the probes say: -1 not measured, 0 well, 1 reduced, 2 wants attention, 3 failed.", Kind: metrics.Gauge}
 	for _, p := range v.Probes {
 		f.Samples = append(f.Samples, metrics.Sample{Labels: []string{"probe", p.Name}, Value: float64(p.Severity)})
 	}

@@ -46,6 +46,8 @@ func (a *App) move(ctx context.Context, opts MoveOptions, report func(Event), pa
 	if err := a.mayMove(opts.To); err != nil {
 		return err
 	}
+	a.moving.Add(1)
+	defer a.moving.Add(-1)
 	from := a.Store.Dir()
 	last := time.Now()
 	var progress storage.MoveProgress

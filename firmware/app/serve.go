@@ -88,7 +88,9 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 	if ready != nil {
 		ready(listener.Addr())
 	}
+	a.panel.serves(a.scene)
 	<-ctx.Done()
+	a.panel.serves(nil)
 	a.log.Info("stopping")
 	stopCtx, stopped := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer stopped()

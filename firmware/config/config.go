@@ -28,6 +28,8 @@ type Config struct {
 	Clock    Clock
 	Console  Console
 	Watchdog Watchdog
+	LED      LED
+	Button   Button
 	Storage  Storage
 	Log      Log
 }
@@ -239,6 +241,8 @@ func Default() Config {
 			WebServers: []string{"http://pypi.org/", "http://files.pythonhosted.org/", "http://www.python.org/", "http://deb.debian.org/"},
 		},
 		Console: Console{Ports: []string{"/dev/serial0", "/dev/ttyGS0"}},
+		LED:     LED{Device: Auto},
+		Button:  Button{Line: Auto},
 		Private: Private{MaxFileSize: gigabyte},
 		Storage: Storage{Reserve: 256 * megabyte, ScrubRate: 2 * megabyte, ScrubInterval: Duration(7 * 24 * time.Hour)},
 		Log:     Log{Level: slog.LevelInfo, Format: LogText},

@@ -12,6 +12,12 @@ import (
 // Severity is how bad a finding is.
 type Severity int
 
+// NotMeasured is that of a probe that cannot tell: neither good nor bad.
+const NotMeasured Severity = -1
+
+// none is that of a probe that was not asked yet.
+const none Severity = -2
+
 // The severities, the worst last.
 const (
 	OK        Severity = iota
@@ -23,6 +29,8 @@ const (
 // String is the severity's name in JSON and in logs.
 func (s Severity) String() string {
 	switch s {
+	case NotMeasured:
+		return "not measured"
 	case OK:
 		return "ok"
 	case Reduced:
@@ -38,7 +46,7 @@ func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil
 
 // UnmarshalText reads what MarshalText gave.
 func (s *Severity) UnmarshalText(text []byte) error {
-	for *s = OK; *s <= Failed; *s++ {
+	for *s = NotMeasured; *s <= Failed; *s++ {
 		if s.String() == string(text) {
 			return nil
 		}
@@ -86,7 +94,7 @@ func (b *Board) Add(name string, probe func() Finding) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.names, b.probes = append(b.names, name), append(b.probes, probe)
-	b.last = append(b.last, Result{Name: name, Finding: Finding{Severity: -1}})
+	b.last = append(b.last, Result{Name: name, Finding: Finding{Severity: none}})
 }
 
 // Verdict asks every probe.
@@ -112,6 +120,9 @@ func (b *Board) Verdict() Verdict {
 		}
 		r.Finding = f
 		v.Probes[i] = *r
+		if f.Severity == NotMeasured {
+			continue
+		}
 		if v.Since.IsZero() || f.Severity > v.Severity || f.Severity == v.Severity && r.Since.After(v.Since) && f.Severity == OK {
 			v.Since = r.Since
 		}

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 
@@ -24,18 +26,29 @@ func serve(c *cobra.Command, f *flags) error {
 	if err != nil {
 		return err
 	}
+	panel := app.OpenPanel(settings, log)
+	panel.Say = func(text string) { _, _ = fmt.Fprintln(c.OutOrStdout(), text) } // as welcome does
+	err = serveWith(c, settings, log, panel)
+	return errors.Join(err, panel.Close(err))
+}
+
+// serveWith serves until the context ends, or the button says so.
+func serveWith(c *cobra.Command, settings app.Config, log *slog.Logger, panel *app.Panel) error {
+	ctx, end := context.WithCancel(c.Context())
+	defer end()
 	var box *app.App
-	err = app.TuneAfter(func() (err error) {
+	err := app.TuneAfter(func() (err error) {
 		box, err = app.Open(settings, log)
 		return err
 	}, app.MemoryServing)
 	if err != nil {
 		return err
 	}
+	box.Install(panel, end)
 	if err := box.Confine(); err != nil {
 		return errors.Join(err, box.Close())
 	}
-	err = box.Serve(c.Context(), func(address net.Addr) {
+	err = box.Serve(ctx, func(address net.Addr) {
 		welcome(c.OutOrStdout(), settings, address)
 		welcomeSecure(c.OutOrStdout(), settings, box)
 		if made := box.FirstPassphrase(); made != "" {
