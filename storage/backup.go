@@ -16,13 +16,18 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"cheeseboard/storage/meta"
+	"cheeseboard/storage/pypi"
 )
 
-// A backup is the metadata in one file; FORMAT.md describes it. The files are not
-// in it: they are found by their digests, or come again.
+// A backup is the metadata in one file, and the private files, which nobody else has;
+// FORMAT.md describes it. The other files are not in it: they are found by their
+// digests, or come again.
 
-// BackupFormat is the version of a backup file that this program writes and reads.
-const BackupFormat = 1
+// BackupFormat is the version of a backup file that this program writes. It reads those
+// of version 1 too, which hold no files; a stocked one is of that version.
+const BackupFormat = 2
+
+const withoutFiles = 1
 
 const backupMagic = "cheeseboard backup"
 
@@ -51,7 +56,8 @@ const (
 type BackupOptions struct {
 	Settings string // of the program, kept with it; "" none
 	Program  string // version of the program
-	// Stocked leaves out the pages of projects of which nothing is here.
+	// Stocked leaves out the pages of projects of which nothing is here, and the private
+	// files: it is for the folder in which these are.
 	Stocked bool
 	// Most is how many bytes it may have; 0: no limit. ErrFull beyond.
 	Most int64
@@ -61,12 +67,17 @@ type BackupOptions struct {
 	Hold func() bool
 }
 
-// Backup writes the metadata as they are at this moment to w, while the store is
-// in use. Nothing is held in memory but a block. ErrDamaged where they are.
+// Backup writes the metadata as they are at this moment to w, and the private files,
+// while the store is in use. Nothing is held in memory but a block, and the digests of
+// private files. ErrDamaged where the metadata are.
 func (s *Store) Backup(ctx context.Context, w io.Writer, o BackupOptions) (bytes int64, err error) {
 	b := &backupWriter{out: w, sum: sha256.New(), most: o.Most}
 	if b.zip, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(backupBlock)); err != nil {
 		return 0, err
+	}
+	format := BackupFormat
+	if o.Stocked {
+		format = withoutFiles
 	}
 	header := BackupHeader{Data: Format, Made: time.Now().UTC(), Program: o.Program, ID: s.id, Stocked: o.Stocked, Settings: o.Settings}
 	begin := func(version uint64) error {
@@ -75,12 +86,22 @@ func (s *Store) Backup(ctx context.Context, w io.Writer, o BackupOptions) (bytes
 		if err != nil {
 			return err
 		}
-		return b.write(fmt.Appendf(nil, "%s %d\n%s\n", backupMagic, BackupFormat, raw))
+		return b.write(fmt.Appendf(nil, "%s %d\n%s\n", backupMagic, format, raw))
 	}
 	p := pacer{rate: o.Rate, hold: o.Hold}
-	err = s.meta.Export(ctx, o.Stocked, func(n int) error { return p.take(ctx, n) }, begin, b.entry)
+	var private privateBlobs
+	err = s.meta.Export(ctx, o.Stocked, func(n int) error { return p.take(ctx, n) }, begin, func(kv meta.KeyValue) error {
+		private.see(kv.Key)
+		return b.entry(kv)
+	})
 	if err == nil {
-		err = b.end()
+		err = b.endEntries()
+	}
+	if err == nil && !o.Stocked {
+		err = b.files(ctx, s, private.sorted())
+	}
+	if err == nil {
+		err = b.write(b.sum.Sum(nil))
 	}
 	if err != nil {
 		return b.written, fmt.Errorf("write backup: %w", full(err))
@@ -131,20 +152,20 @@ func (b *backupWriter) flush() error {
 	return b.write(b.packed)
 }
 
-// end writes the last block, the mark of the end, and the digest of all before.
-func (b *backupWriter) end() error {
+// endEntries writes the last block, and the mark of the end of all blocks.
+func (b *backupWriter) endEntries() error {
 	if err := b.flush(); err != nil {
 		return err
 	}
-	if err := b.write([]byte{0}); err != nil {
-		return err
-	}
-	return b.write(b.sum.Sum(nil))
+	return b.write([]byte{0})
 }
 
 // backupReader reads a backup from its beginning to its end.
 type backupReader struct {
 	BackupHeader
+	format int
+	take   func(digest pypi.Digest, body io.Reader) error // gets each file; nil: nobody wants them
+
 	in    *bufio.Reader
 	sum   hash.Hash
 	zip   *zstd.Decoder
@@ -164,12 +185,11 @@ func openBackup(r io.Reader) (*backupReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	var version int
-	if _, err := fmt.Sscanf(first, backupMagic+" %d\n", &version); err != nil {
+	if _, err := fmt.Sscanf(first, backupMagic+" %d\n", &b.format); err != nil {
 		return nil, notABackup("it does not begin as a backup of cheeseboard does")
 	}
-	if version != BackupFormat {
-		return nil, notABackup("it has format %d, this program knows %d; use a newer cheeseboard", version, BackupFormat)
+	if b.format != BackupFormat && b.format != withoutFiles {
+		return nil, notABackup("it has format %d, this program knows %d; use a newer cheeseboard", b.format, BackupFormat)
 	}
 	text, err := b.line(maxHeader)
 	if err != nil {
@@ -243,6 +263,11 @@ func (b *backupReader) load() error {
 		return b.broken(err)
 	}
 	if length == 0 {
+		if b.format != withoutFiles {
+			if err := b.files(); err != nil {
+				return err
+			}
+		}
 		return b.finish()
 	}
 	if length > maxBackupBlock {

@@ -187,7 +187,7 @@ func TestRestoreRefuses(t *testing.T) {
 	bad := map[string][]byte{
 		"nothing":           nil,
 		"something else":    []byte("PK\x03\x04 a zip file\n"),
-		"a newer one":       append([]byte("cheeseboard backup 2\n"), raw[21:]...),
+		"a newer one":       append([]byte("cheeseboard backup 3\n"), raw[21:]...),
 		"of newer records":  bytes.Replace(raw, []byte(`"data":1`), []byte(`"data":2`), 1),
 		"something behind":  append(bytes.Clone(raw), 'x'),
 		"without its end":   raw[:len(raw)-32],

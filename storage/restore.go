@@ -45,6 +45,7 @@ type Restored struct {
 	Header   BackupHeader `json:"header"`
 	Projects int          `json:"projects"`
 	Files    int          `json:"files"`   // distributions that are here
+	Private  int          `json:"private"` // private files that the backup brought, with their metadata
 	Claimed  int          `json:"claimed"` // files that the backup did not know and that were taken over
 	Lost     int          `json:"lost"`    // files of the backup that are not here
 }
@@ -63,7 +64,7 @@ func Restore(ctx context.Context, dir string, r io.Reader, o RestoreOptions) (do
 	}
 	defer b.zip.Close()
 	done.Header = b.BackupHeader
-	if err := install(dir, b, o); err != nil {
+	if done.Private, err = install(dir, b, o); err != nil {
 		return done, full(err)
 	}
 	s, err := Open(dir, Options{Reserve: o.Reserve, Log: o.Log, Disk: o.Disk, Mend: true})
@@ -86,36 +87,43 @@ func Restore(ctx context.Context, dir string, r io.Reader, o RestoreOptions) (do
 	return done, err
 }
 
-// install puts a backup's metadata in the place of those of a folder.
-func install(dir string, b *backupReader, o RestoreOptions) (err error) {
+// install puts a backup's metadata in the place of those of a folder, and its files
+// beside those that are there.
+func install(dir string, b *backupReader, o RestoreOptions) (files int, err error) {
 	disk := o.Disk
 	if disk == nil {
 		disk = &durable.Disk{}
 	}
 	if err := disk.MkdirAll(dir, 0o755); err != nil {
-		return err
+		return files, err
 	}
 	_, unlock, err := durable.Lock(filepath.Join(dir, "lock"), durable.BootID())
 	if err != nil {
-		return fmt.Errorf("restore into %s: %w", dir, err)
+		return files, fmt.Errorf("restore into %s: %w", dir, err)
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
 	if !without(filepath.Join(dir, "FORMAT")) {
 		if _, err := format(dir, disk, true); err != nil {
-			return err
+			return files, err
 		}
+	}
+	if err := settleRestored(dir, disk); err != nil { // of a restore that was cut
+		return files, err
 	}
 	base, err := occupied(dir, o)
 	if err != nil {
-		return err
+		return files, err
+	}
+	if err := b.stageFiles(dir, disk, &files); err != nil {
+		return files, err
 	}
 	if err := fillMeta(dir, b, base, disk, o.Log); err != nil {
-		return err
+		return files, err
 	}
 	if err := settleRestored(dir, disk); err != nil {
-		return err
+		return files, err
 	}
-	return writeFormat(dir, disk)
+	return files, writeFormat(dir, disk)
 }
 
 // occupied refuses a folder that holds metadata, unless they are to be replaced. It
@@ -153,6 +161,9 @@ func fillMeta(dir string, b *backupReader, highest uint64, disk *durable.Disk, l
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, disk.RemoveAll(coming))
+			if without(filepath.Join(dir, metaRestored)) { // else the next open gives them their names
+				err = errors.Join(err, disk.RemoveAll(filepath.Join(dir, filesComing)))
+			}
 		}
 	}()
 	m, err := meta.Open(coming, meta.Options{Log: log})
@@ -180,12 +191,18 @@ func fillMeta(dir string, b *backupReader, highest uint64, disk *durable.Disk, l
 
 func newID() string { return rand.Text()[:12] }
 
-// settleRestored gives metadata that were restored their place. What stood there is
+// settleRestored gives metadata and files that were restored their place. What stood there is
 // kept, one of a kind.
 func settleRestored(dir string, disk *durable.Disk) error {
 	restored, place, replaced := filepath.Join(dir, metaRestored), filepath.Join(dir, "meta"), filepath.Join(dir, metaReplaced)
 	if without(restored) {
+		if staged := filepath.Join(dir, filesComing); !without(staged) {
+			return disk.RemoveAll(staged) // of a restore that came to nothing
+		}
 		return nil
+	}
+	if err := settleFiles(dir, disk); err != nil {
+		return err
 	}
 	if _, err := os.Stat(place); err == nil {
 		if err := disk.RemoveAll(replaced); err != nil {

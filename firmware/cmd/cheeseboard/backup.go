@@ -13,9 +13,10 @@ import (
 
 func backupCommand(f *flags) *cobra.Command {
 	return &cobra.Command{
-		Use: "backup FILE", Short: "Write metadata and settings to one file", Args: oneArgument("the file to write, or - for the standard output"),
+		Use: "backup FILE", Short: "Write metadata, settings and packages of your own to one file", Args: oneArgument("the file to write, or - for the standard output"),
 		Long: `Write metadata and settings to one file: what is mirrored and why, pins, wishes,
-the record of the line. The packages are not in it. The box may go on serving.
+the record of the line; and the packages that were uploaded here, which nobody else
+has. Mirrored packages are not in it. The box may go on serving.
 
 The file is whole or not there; its owner alone can read it, since a proxy's
 password may be in it. Every board can read it, whatever made it.`,
@@ -39,7 +40,7 @@ func restoreCommand(f *flags) *cobra.Command {
 	c := &cobra.Command{
 		Use: "restore FILE", Short: "Make the data folder's metadata from a backup", Args: oneArgument("the backup to read, or - for the standard input"),
 		Long: `Make the data folder's metadata from a backup, in a new folder or in one that is
-there. Packages that are in the folder are taken over by their digests; those that
+there, and the packages that were uploaded. Packages that are in the folder are taken over by their digests; those that
 are not come with the next sync. A backup that is damaged, cut short or of a newer
 program is refused, and nothing is changed.`,
 		RunE: func(c *cobra.Command, args []string) error {

@@ -79,6 +79,9 @@ func (c *console) event(e app.Event) {
 		r := e.Restored
 		c.print("restore: %d projects as of %s; %d files are here, %d of them taken over anew; %d are not here and come with the next sync\n",
 			r.Projects, r.Header.Made.Local().Format(time.DateTime), r.Files, r.Claimed, r.Lost)
+		if r.Private > 0 {
+			c.print("restore: %d private files came with the backup\n", r.Private)
+		}
 	case e.Verified != nil:
 		v := e.Verified
 		how := "complete"
