@@ -87,8 +87,7 @@ type Deps struct {
 
 // Handler serves the whole front.
 type Handler struct {
-	// Simple is the part that can render pages before they are asked for.
-	Simple    *simple.Handler
+	simple    *simple.Handler
 	responses *metrics.Responses
 	mux       *http.ServeMux
 	health    func() (int, any)
@@ -108,11 +107,11 @@ func New(d Deps) *Handler {
 		d.Health = func() (int, any) { return http.StatusOK, map[string]string{"status": "ok"} }
 	}
 	h := &Handler{
-		Simple: simple.New(simple.Deps{Index: d.Index, Link: files.Href, Log: d.Log, CacheBytes: d.PageCacheBytes, Scratch: d.Scratch}),
+		simple: simple.New(simple.Deps{Index: d.Index, Link: files.Href, Log: d.Log, CacheBytes: d.PageCacheBytes, Scratch: d.Scratch}),
 		mux:    http.NewServeMux(), health: d.Health, log: d.Log, patience: d.Patience,
 	}
-	h.mux.Handle("/simple", h.Simple) // it redirects
-	h.mux.Handle(simple.Path, h.Simple)
+	h.mux.Handle("/simple", h.simple) // it redirects
+	h.mux.Handle(simple.Path, h.simple)
 	source := files.New(d.Source, d.Log)
 	h.mux.Handle(files.Path, source)
 	h.mux.Handle(files.MirrorPath, source)
@@ -165,7 +164,7 @@ func New(d Deps) *Handler {
 
 // Close ends what is prepared in the background, which reads from Index. Requests
 // are answered afterwards too.
-func (h *Handler) Close() error { return h.Simple.Close() }
+func (h *Handler) Close() error { return h.simple.Close() }
 
 // ServeHTTP answers one request under the limits that hold for all of them.
 func (h *Handler) ServeHTTP(out http.ResponseWriter, r *http.Request) {

@@ -39,20 +39,28 @@ func (e *Engine) Page(ctx context.Context, name pypi.Name) (View, error) {
 	}
 	s := e.stay(ctx)
 	trusted, lookErr := e.freshen(s, name)
+	v, known, err := e.view(s, name, trusted)
+	if err != nil || known {
+		return v, err
+	}
+	if hereOnly(ctx) {
+		return View{}, &Absent{Reason: fmt.Sprintf("%s is not on this cheeseboard", name)}
+	}
+	return View{}, e.absentPage(s, name, lookErr)
+}
+
+// view gives a page that is stored, as it may be offered; trusted: as the upstream has
+// it, as far as is known.
+func (e *Engine) view(s stay, name pypi.Name, trusted bool) (v View, known bool, err error) {
+	ctx := s.ctx
 	seen := e.seen() // before all that is read
 	generation, known, err := e.cat.Generation(name)
-	if err != nil {
-		return View{}, err
-	}
-	if !known {
-		if hereOnly(ctx) {
-			return View{}, &Absent{Reason: fmt.Sprintf("%s is not on this cheeseboard", name)}
-		}
-		return View{}, e.absentPage(s, name, lookErr)
+	if err != nil || !known {
+		return View{}, known, err
 	}
 	n, err := e.notes.get(name)
 	if err != nil {
-		return View{}, err
+		return View{}, true, err
 	}
 	all := e.opts.Pull && trusted && e.Line.Up() && !hereOnly(ctx)
 	var besides map[pypi.Digest]bool
@@ -73,7 +81,7 @@ func (e *Engine) Page(ctx context.Context, name pypi.Name) (View, error) {
 	}
 	ruled, at, err := e.ruled(name, generation)
 	if err != nil {
-		return View{}, err
+		return View{}, true, err
 	}
 	stored := e.storedAt(seen, name, generation, bad)
 	return View{
@@ -82,7 +90,7 @@ func (e *Engine) Page(ctx context.Context, name pypi.Name) (View, error) {
 			return e.offer(name, offering{all, besides, at}, bad, use)
 		},
 		Still: e.stillOffered(ctx, stored, all),
-	}, nil
+	}, true, nil
 }
 
 // privatePage gives what was uploaded here, and nothing else. Its tag tells it from

@@ -215,7 +215,24 @@ func (x frontIndex) Page(ctx context.Context, name pypi.Name) (simple.Page, erro
 	if errors.As(err, &absent) {
 		return simple.Page{}, &simple.Missing{Reason: absent.Reason, RetryAfter: absent.RetryAfter}
 	}
-	return x.space.attested(name, simple.Page{Tag: x.store.ID() + "-" + v.Tag, Visit: v.Visit, Still: x.space.stillOwns(name, v.Still)}), err
+	return x.page(name, v), err
+}
+
+// Version changes with whatever may change a page.
+func (x frontIndex) Version() uint64 { return x.engine.Changes() }
+
+// Foresee gives the page that Page would give next without asking anybody.
+func (x frontIndex) Foresee(name pypi.Name) (simple.Page, bool) {
+	if x.space.foreign(name) != "" {
+		return simple.Page{}, false
+	}
+	v, ok := x.engine.Foresee(name)
+	return x.page(name, v), ok
+}
+
+// page is a view as the front takes it.
+func (x frontIndex) page(name pypi.Name, v syncer.View) simple.Page {
+	return x.space.attested(name, simple.Page{Tag: x.store.ID() + "-" + v.Tag, Visit: v.Visit, Still: x.space.stillOwns(name, v.Still)})
 }
 
 func (x frontIndex) Names(ctx context.Context) (simple.Names, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"time"
 
 	"cheeseboard/httpd/quick"
 	"cheeseboard/httpd/reply"
@@ -41,14 +42,15 @@ func (h *Handler) serveList(w http.ResponseWriter, r *http.Request) {
 	if stored, ok := v.stored(); ok && h.lists.serve(w, r, stored, names) {
 		return
 	}
-	key := cacheKey{json: v.form.IsJSON(), coding: v.coding}
+	key := v.key("")
 	if names.Tag != "" {
 		if body, ok := h.cache.get(key, names.Tag); ok {
-			quick.Keep(r.Context(), quick.Offer{Body: body.body, Still: names.Still})
+			quick.Keep(r.Context(), quick.Offer{Body: body.body, Still: h.ahead.seen(key, names.Still)})
 			h.send(w, r, v, etag, body)
 			return
 		}
 	}
+	begun := time.Now()
 	out := &spill{w: w, limit: maxHeldList, start: func() error {
 		entity(w.Header(), v, etag, names.LastSerial)
 		w.WriteHeader(http.StatusOK)
@@ -65,6 +67,7 @@ func (h *Handler) serveList(w http.ResponseWriter, r *http.Request) {
 	case err == nil && !out.started:
 		body := rendered{body: out.held, serial: names.LastSerial}
 		if names.Tag != "" {
+			h.ahead.rendered(key, names.Tag, time.Since(begun))
 			h.cache.put(key, names.Tag, body)
 		}
 		h.send(w, r, v, etag, body)

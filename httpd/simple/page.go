@@ -1,10 +1,10 @@
 package simple
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 
 	"cheeseboard/httpd/quick"
 	"cheeseboard/httpd/reply"
@@ -28,40 +28,24 @@ func (h *Handler) servePage(w http.ResponseWriter, r *http.Request, name pypi.Na
 		notModified(w, etag)
 		return
 	}
+	begun := time.Now()
 	body, err := h.body(name, page, v)
 	if err != nil {
 		h.refuse(w, r, string(name), err)
 		return
 	}
 	defer body.release()
+	h.ahead.rendered(v.key(name), page.Tag, time.Since(begun))
 	if page.Tag != "" {
-		quick.Keep(r.Context(), body.offer(page.Still))
+		quick.Keep(r.Context(), body.offer(h.ahead.seen(v.key(name), page.Still)))
 	}
 	h.send(w, r, v, etag, body)
-}
-
-// Prepare renders the page that pip and uv ask for, so that it is there before
-// the request comes. The errors are those of the Index.
-func (h *Handler) Prepare(ctx context.Context, name pypi.Name) error {
-	page, err := h.index.Page(ctx, name)
-	if err != nil {
-		return fmt.Errorf("prepare page of %s: %w", name, err)
-	}
-	if page.Tag == "" {
-		return nil // nothing could be kept
-	}
-	body, err := h.body(name, page, variant{form: pypi.FormJSON, coding: gzipped})
-	if err != nil {
-		return fmt.Errorf("prepare page of %s: %w", name, err)
-	}
-	body.release()
-	return nil
 }
 
 // body gives the rendered page: the kept one, or a new one that all who ask for
 // it at the same time share. An error is not kept. The page is released after use.
 func (h *Handler) body(name pypi.Name, page Page, v variant) (rendered, error) {
-	key := cacheKey{name: name, json: v.form.IsJSON(), coding: v.coding}
+	key := v.key(name)
 	// A large page may be gone before all who waited for it hold it, when others come
 	// at the same moment.
 	for tries := 0; page.Tag != "" && tries < 3; tries++ {

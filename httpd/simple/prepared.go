@@ -43,6 +43,7 @@ type lists struct {
 	index   Index
 	scratch func() (*os.File, error)
 	log     *slog.Logger
+	ahead   *ahead // has them made anew
 
 	ctx  context.Context // ends with close
 	stop context.CancelFunc
@@ -110,7 +111,9 @@ func (l *lists) serve(w http.ResponseWriter, r *http.Request, v variant, now Nam
 	if v.coding == gzipped {
 		etag = v.etag(k.tag + "-prepared") // the same text, but other bytes
 	}
-	still := l.still(k, v, now)
+	key := cacheKey{json: v.form.IsJSON(), coding: gzipped}
+	l.ahead.note(key, k.tag)
+	still := l.ahead.seen(key, l.still(k, v, now))
 	if reply.NoneMatch(r, etag) {
 		quick.Keep(r.Context(), quick.Offer{Still: still})
 		notModified(w, etag)
@@ -164,6 +167,24 @@ func (l *lists) send(w http.ResponseWriter, r *http.Request, v variant, etag str
 		}
 		panic(http.ErrAbortHandler) // the client must not take what it has for the whole list
 	}
+}
+
+// renew has a list that is kept made anew if it is another by now and has come into its
+// years; large is false where none is kept, and again tells that it is to be looked at
+// later.
+func (l *lists) renew(json bool, tag string) (large, again bool) {
+	l.mu.Lock()
+	k := l.kept[json]
+	l.mu.Unlock()
+	switch {
+	case k == nil:
+		return false, false
+	case k.tag == tag:
+		return true, false
+	case time.Since(k.made) > listAgain:
+		l.prepare(json)
+	}
+	return true, true
 }
 
 // prepare makes a list in the background, unless that is under way.

@@ -143,22 +143,6 @@ func TestKeptPagesStayInTheirRoom(t *testing.T) {
 	}
 }
 
-func TestPrepareRendersWhatPipAsksFor(t *testing.T) {
-	x := newIndex(t)
-	h := newHandler(x, nil)
-	if err := h.Prepare(t.Context(), "demo"); err != nil {
-		t.Fatal(err)
-	}
-	do(h, "GET", "/simple/demo/", "Accept", typeJSON+", text/html;q=0.01", "Accept-Encoding", "gzip, deflate")
-	if x.loads.Load() != 1 {
-		t.Errorf("%d loads, want 1", x.loads.Load())
-	}
-	var missing *simple.Missing
-	if err := h.Prepare(t.Context(), "none"); !errors.As(err, &missing) {
-		t.Errorf("a project that is not there: %v", err)
-	}
-}
-
 // manyNames gives a list that is too long to be held.
 func manyNames(n int) []pypi.ListEntry {
 	names := make([]pypi.ListEntry, n)

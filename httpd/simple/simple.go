@@ -87,7 +87,8 @@ func (m *Missing) Error() string { return "project is missing: " + m.Reason }
 
 // Deps is what the handler is built from.
 type Deps struct {
-	// Index is asked for everything that is served.
+	// Index is asked for everything that is served. Where it is a Foreseer, too, what is
+	// asked for often is rendered before somebody waits for it.
 	Index Index
 	// Link gives the URL of a file relative to its project's page.
 	Link func(pypi.Name, *pypi.File) string
@@ -112,6 +113,7 @@ type Handler struct {
 	packers   [numCodings]sync.Pool // of packer, for lists
 	lists     *lists
 	larges    larges
+	ahead     *ahead
 	scratch   func() (*os.File, error)
 }
 
@@ -123,15 +125,19 @@ func New(d Deps) *Handler {
 	if d.CacheBytes == 0 {
 		d.CacheBytes = 3 << 19
 	}
-	return &Handler{
+	h := &Handler{
 		index: d.Index, link: d.Link, log: d.Log, cache: newCache(d.CacheBytes), renderers: newRenderers(),
 		lists: newLists(d.Index, d.Scratch, d.Log), scratch: d.Scratch,
 	}
+	h.ahead = newAhead(h)
+	h.lists.ahead = h.ahead
+	return h
 }
 
-// Close ends what is being prepared and gives its files back. Lists are rendered
-// for each request afterwards.
+// Close ends what is being prepared and gives its files back. Large pages and lists are
+// rendered for each request afterwards.
 func (h *Handler) Close() error {
+	h.ahead.close()
 	h.larges.close()
 	return h.lists.close()
 }

@@ -22,6 +22,11 @@ type variant struct {
 	takes codings
 }
 
+// key is where a body is kept in this variant; of the root list with "".
+func (v variant) key(name pypi.Name) cacheKey {
+	return cacheKey{name: name, json: v.form.IsJSON(), coding: v.coding}
+}
+
 // stored gives the variant that a prepared list can be had in, which is kept under gzip
 // and can be unpacked; false where the client takes neither.
 func (v variant) stored() (variant, bool) {
