@@ -2,6 +2,7 @@ package storage
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"os"
 	"path/filepath"
@@ -178,4 +179,29 @@ func TestRestoreOfFilesIsCut(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// FuzzCheckBackup: no file makes the reader of backups panic, or believe what has not
+// the digest at its end. Seeds are true ones, whose digest the fuzzer cannot make: it is
+// made for it.
+func FuzzCheckBackup(f *testing.F) {
+	s := open(f, f.TempDir(), Options{})
+	mustUpload(f, s, uploadOf("acme", "acme-1.0-py3-none-any.whl", 1, 50))
+	for _, stocked := range []bool{false, true} {
+		raw := backup(f, s, BackupOptions{Stocked: stocked})
+		f.Add(raw[:len(raw)-sha256.Size])
+	}
+	closeStore(f, s)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		sum := sha256.Sum256(body)
+		whole := append(bytes.Clone(body), sum[:]...)
+		_, err := CheckBackup(bytes.NewReader(whole))
+		if err != nil && !errors.Is(err, ErrBackup) {
+			t.Errorf("not said to be a bad backup: %v", err)
+		}
+		sum[0] ^= 1
+		if _, err := CheckBackup(bytes.NewReader(append(bytes.Clone(body), sum[:]...))); err == nil {
+			t.Error("a backup with a wrong digest is believed")
+		}
+	})
 }

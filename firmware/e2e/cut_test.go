@@ -77,7 +77,7 @@ func TestResumers(t *testing.T) {
 		}
 		tried++
 		const breaks = 3
-		c := cut(t, b, mebi, breaks)
+		c := cut(t, b, hangUp, mebi, breaks) // so each has something to go on with
 		folder := t.TempDir()
 		var said []byte
 		for range r.runs {
@@ -152,7 +152,7 @@ func TestPipIsCut(t *testing.T) {
 			args, breaks = append(args, option, "5"), 3
 			resumes++
 		}
-		c := cut(t, b, mebi, breaks)
+		c := cut(t, b, reset, mebi, breaks)
 		folder := t.TempDir()
 		args = append(args, "--dest", folder)
 		said, err := p.command(t, p.python.Path, c.index(), "download", args...).CombinedOutput()
@@ -201,7 +201,7 @@ func TestResumeAsPipDoes(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for _, state := range []string{"arriving", "here"} {
-		c := cut(t, b, mebi, 3)
+		c := cut(t, b, reset, mebi, 3)
 		var got []byte
 		tag := ""
 		for range 10 {

@@ -9,10 +9,21 @@ import (
 	"testing"
 )
 
+// ending is how a cutter breaks a connection.
+type ending bool
+
+const (
+	// reset drops what is under way, as when somebody trips over the cable.
+	reset ending = true
+	// hangUp lets the client have all that was sent until then, as a proxy that gives up.
+	hangUp ending = false
+)
+
 // cutter is a bad cable between clients and a box: connections break in the middle
-// of what the box sends, with a reset, as when somebody trips over it.
+// of what the box sends.
 type cutter struct {
 	url   string
+	how   ending
 	after int64        // bytes from the box on one connection, then it breaks
 	left  atomic.Int64 // so many connections break; negative: all
 	broke atomic.Int64 // so many did
@@ -20,13 +31,13 @@ type cutter struct {
 
 // cut puts a cutter in front of a box, which breaks the first times connections
 // that carry more than after bytes.
-func cut(t *testing.T, b *box, after, times int64) *cutter {
+func cut(t *testing.T, b *box, how ending, after, times int64) *cutter {
 	t.Helper()
 	target, err := url.Parse(b.url)
 	must(t, err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	c := &cutter{url: "http://" + l.Addr().String(), after: after}
+	c := &cutter{url: "http://" + l.Addr().String(), how: how, after: after}
 	c.left.Store(times)
 	var mu sync.Mutex
 	open := make(map[net.Conn]bool)
@@ -88,7 +99,9 @@ func (c *cutter) carry(client *net.TCPConn, server net.Conn) {
 		return
 	}
 	c.broke.Add(1)
-	_ = client.SetLinger(0) // a reset
+	if c.how == reset {
+		_ = client.SetLinger(0) // it is open until now
+	}
 }
 
 func (c *cutter) index() string { return c.url + "/simple/" }

@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -54,11 +56,10 @@ func TestWithdraw(t *testing.T) {
 			strings.NewReader("<?xml version='1.0'?><methodCall><methodName>changelog_since_serial</methodName><params><param><value><int>"+
 				strconv.Itoa(serial)+"</int></value></param></params></methodCall>"))
 		must(t, err)
-		text := make([]byte, 4096)
-		n, _ := resp.Body.Read(text) // some of it will do
-		must(t, resp.Body.Close())
-		if !strings.Contains(string(text[:n]), "acme-tools") {
-			t.Errorf("the feed does not tell: %s", text[:n])
+		text, err := io.ReadAll(resp.Body)
+		must(t, errors.Join(err, resp.Body.Close()))
+		if !strings.Contains(string(text), "acme-tools") {
+			t.Errorf("the feed does not tell: %s", text)
 		}
 		serial = now
 	}
