@@ -39,9 +39,9 @@ func fakeLight(t *testing.T) (folder string, file func(name string) string) {
 	}
 }
 
-func panelConfig(t *testing.T, light string) config.Config {
+func panelConfig(folder, light string) config.Config {
 	c := config.Default()
-	c.Data, c.Serve.Listen = filepath.Join(t.TempDir(), "data"), "127.0.0.1:0"
+	c.Data, c.Serve.Listen = filepath.Join(folder, "data"), "127.0.0.1:0"
 	c.LED.Device, c.Button.Line = light, ""
 	c.Sync.Interval = config.Duration(24 * time.Hour)
 	c.Upstream.URL = "http://127.0.0.1:1/simple/" // nobody is there
@@ -53,7 +53,7 @@ func panelConfig(t *testing.T, light string) config.Config {
 // serves, and in the end that it is safe to unplug; the button ends it cleanly.
 func TestPanel(t *testing.T) {
 	folder, file := fakeLight(t)
-	c := panelConfig(t, folder)
+	c := panelConfig(t.TempDir(), folder)
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	p := OpenPanel(c, log)
 	var mu sync.Mutex
@@ -125,13 +125,13 @@ func TestPanel(t *testing.T) {
 func TestPanelEnds(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	folder, file := fakeLight(t)
-	p := OpenPanel(panelConfig(t, folder), log)
+	p := OpenPanel(panelConfig(t.TempDir(), folder), log)
 	if err := p.Close(errors.New("the disk is gone")); err != nil || file("brightness") != "1" {
 		t.Errorf("after an error: %v, brightness %s", err, file("brightness"))
 	}
 
 	folder, file = fakeLight(t)
-	c := panelConfig(t, folder)
+	c := panelConfig(t.TempDir(), folder)
 	done := filepath.Join(t.TempDir(), "off")
 	c.Button.PowerOff = []string{"touch", done}
 	p = OpenPanel(c, log)
@@ -151,7 +151,7 @@ func TestPanelEnds(t *testing.T) {
 func TestNoPanel(t *testing.T) {
 	var lines strings.Builder
 	log := slog.New(slog.NewTextHandler(&lines, nil))
-	c := panelConfig(t, filepath.Join(t.TempDir(), "none"))
+	c := panelConfig(t.TempDir(), filepath.Join(t.TempDir(), "none"))
 	c.LED.Lines = []string{"NOBODYS-LINE"}
 	c.Button.Line = "gpiochip999:1"
 	p := OpenPanel(c, log)
