@@ -146,7 +146,8 @@ func resolve(path string) (string, error) {
 	return deviceOf(path, info), nil
 }
 
-// closing is how long a write that nobody takes may go on when its port is closed.
+// closing is how long the last answers may take when a port is closed, and then a write
+// that nobody takes.
 const closing = time.Second
 
 // talk holds a session at a port until that fails or ctx ends. The port is closed when
@@ -168,18 +169,13 @@ func (c *Console) talk(ctx context.Context, path string, port Port) {
 	if err := read(ctx, port, &session{d: c.d, out: out, now: c.d.Now}); err != nil {
 		c.d.Log.Info("a serial port is gone", "port", path, "reason", err)
 	}
-	out.end()
-	parting := time.NewTimer(closing / 4) // for the last answer
-	defer parting.Stop()
-	select {
-	case <-written:
-	case <-parting.C:
-	}
+	out.end() // the last answer is still said
+	ended := within(closing, written)
 	out.close()
 	if n := out.dropped(); n > 0 {
 		c.d.Log.Info("nobody read what the console said", "port", path, "lines", n)
 	}
-	if !flushed(port, written) {
+	if !ended && !flushed(port, written) {
 		// Some drivers keep a write until somebody reads. It stays there, with its port,
 		// until the program ends.
 		c.d.Log.Warn("the driver of a serial port does not let go of what was written", "port", path)
@@ -190,23 +186,28 @@ func (c *Console) talk(ctx context.Context, path string, port Port) {
 	}
 }
 
-// flushed waits until the writer has ended, and makes room for what it writes; false
-// where it does not end.
+// within waits for a while until something has ended.
+func within(patience time.Duration, ended <-chan struct{}) bool {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-ended:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+// flushed makes room for what the writer writes until it has ended; false where it
+// does not.
 func flushed(port Port, written <-chan struct{}) bool {
-	deadline := time.NewTimer(closing)
-	defer deadline.Stop()
-	again := time.NewTicker(closing / 40)
-	defer again.Stop()
-	for {
+	for range 20 {
 		_ = port.Flush() // a port that is gone has nothing to drop
-		select {
-		case <-written:
+		if within(closing/20, written) {
 			return true
-		case <-deadline.C:
-			return false
-		case <-again.C:
 		}
 	}
+	return false
 }
 
 // read feeds a session until the port fails, of which it gives the error, or ctx ends.

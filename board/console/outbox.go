@@ -20,8 +20,8 @@ type outbox struct {
 	mu     sync.Mutex
 	filled *sync.Cond
 	queue  []byte
-	lost   int // messages since the last one that fitted
-	total  int // messages that were lost
+	lost   int  // messages since the last one that fitted
+	total  int  // messages that were lost
 	ended  bool // nothing is added any more
 	closed bool // nor is anything written
 }
