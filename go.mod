@@ -22,6 +22,7 @@ require (
 )
 
 require (
+	github.com/mdlayher/watchdog v0.0.0-20221003142519-49be0df7b3b5
 	go.bug.st/serial v1.8.0
 	golang.org/x/crypto v0.58.0
 	periph.io/x/conn/v3 v3.7.3

@@ -17,6 +17,7 @@ import (
 
 	"cheeseboard/board/clock"
 	"cheeseboard/board/vitals"
+	"cheeseboard/board/watchdog"
 	"cheeseboard/firmware/config"
 	"cheeseboard/firmware/health"
 	"cheeseboard/httpd"
@@ -49,6 +50,9 @@ type App struct {
 	// Clock may change what the keeper of the clock is built from; nil: nothing is to be
 	// changed. It is set before Serve, for tests.
 	Clock func(*clock.Options)
+	// Watchdog opens another device than the machine's; nil: it does not. It is set
+	// before Serve, for tests.
+	Watchdog func() (watchdog.Device, error)
 
 	log    *slog.Logger
 	gate   gate     // requests under way

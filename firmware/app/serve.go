@@ -62,6 +62,9 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 	running.Go(func() { keeper.Run(ctx) })
 	talk := a.newConsole(listener.Addr(), cancel)
 	running.Go(func() { talk.Run(ctx) })
+	if a.config.Watchdog.Enabled {
+		running.Go(func() { a.watch(ctx, listener.Addr()) })
+	}
 	var frontErr, secureErr, runErr error
 	running.Go(func() {
 		defer cancel() // without its front a box is of no use
