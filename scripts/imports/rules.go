@@ -52,6 +52,7 @@ var mayImport = map[string][]string{
 	"firmware/cmd/servebench":  {"storage", vocabulary},
 	"firmware/cmd/tripbench":   {"syncer/farline", "syncer/upstreamtest"},
 	"firmware/demo":            {"firmware/app", "syncer/upstreamtest"},
+	"firmware/guest":           {},
 	"firmware/e2e":             {"firmware/app", "firmware/config", "storage/...", "syncer/upstreamtest"},
 }
 
