@@ -25,10 +25,11 @@ const (
 // answer what it can, inside of that Read.
 type conn struct {
 	*net.TCPConn
-	s    *Server
-	from address
-	raw  syscall.RawConn
-	peek func(fd uintptr) bool // fillPooled, made once
+	s       *Server
+	from    address
+	raw     syscall.RawConn
+	peek    func(fd uintptr) bool // fillPooled, made once
+	visitor *visitor              // set when the connection is admitted
 
 	state   atomic.Int32
 	between atomic.Bool  // between two requests, in hot
@@ -48,8 +49,10 @@ type conn struct {
 	pooled  *[maxHead]byte
 	got     int
 	gotErr  error
-	tries   int // of the last fill: more than one where it had to wait
-	streak  int // fills in a row that did not
+	turn    bool // to read, of an address that has many connections
+	queue   bool // something has come, and a turn is needed to read it
+	tries   int  // of the last fill: more than one where it had to wait
+	streak  int  // fills in a row that did not
 }
 
 // maxStreak is how many requests of one client are answered before others have their
@@ -202,8 +205,17 @@ func (c *conn) hot(buf []byte, n int) (_ []byte, _, size int, err error) {
 // fill waits until something comes, and reads it into a buffer of the pool.
 func (c *conn) fill() ([]byte, int, error) {
 	c.tries = 0
-	if err := c.raw.Read(c.peek); err != nil {
-		return nil, 0, err
+	for again := true; again; again = c.queue {
+		if c.queue {
+			c.visitor.take()
+			c.turn, c.queue = true, false
+		}
+		err := c.raw.Read(c.peek)
+		c.giveTurn()
+		if err != nil {
+			c.queue = false
+			return nil, 0, err
+		}
 	}
 	switch {
 	case c.gotErr != nil:
@@ -223,6 +235,10 @@ func (c *conn) fill() ([]byte, int, error) {
 // fillPooled reads from a descriptor, if there is something.
 func (c *conn) fillPooled(fd uintptr) bool {
 	c.tries++
+	if c.tries > 1 && !c.turn && c.visitor.crowded() {
+		c.queue = true
+		return true
+	}
 	buf := c.s.heads.get()
 	for {
 		n, err := syscall.Read(int(fd), buf[:])
@@ -232,10 +248,21 @@ func (c *conn) fillPooled(fd uintptr) bool {
 		if n <= 0 {
 			c.s.heads.put(buf)
 			c.got, c.gotErr = 0, err
-			return err != syscall.EAGAIN
+			if err == syscall.EAGAIN {
+				c.giveTurn() // it may be long until something comes
+				return false
+			}
+			return true
 		}
 		c.pooled, c.got, c.gotErr = buf, n, nil
 		return true
+	}
+}
+
+func (c *conn) giveTurn() {
+	if c.turn {
+		c.turn = false
+		c.visitor.give()
 	}
 }
 

@@ -19,7 +19,7 @@ type register struct {
 
 	mu    sync.Mutex
 	conns map[*conn]struct{}
-	from  map[address]int
+	from  map[address]*visitor
 	empty chan struct{} // closed when none is left; nil: nobody waits for that
 
 	refused atomic.Int32 // are being told so at this moment
@@ -33,7 +33,7 @@ func (r *register) open(o Options) {
 	if r.perAddress == 0 {
 		r.perAddress = defaultPerAddress
 	}
-	r.conns, r.from = make(map[*conn]struct{}), make(map[address]int)
+	r.conns, r.from = make(map[*conn]struct{}), make(map[address]*visitor)
 }
 
 // admit enters a connection; false where there is no room for it. To make room, one
@@ -45,7 +45,11 @@ func (s *Server) admit(c *conn) bool {
 		r.mu.Unlock()
 		return false
 	}
-	full, crowded := len(r.conns) >= r.most, r.from[c.from] >= r.perAddress
+	from := r.from[c.from]
+	if from == nil {
+		from = newVisitor()
+	}
+	full, crowded := len(r.conns) >= r.most, int(from.conns.Load()) >= r.perAddress
 	var out *conn
 	if full || crowded {
 		out = r.longest(c.from, crowded)
@@ -55,7 +59,8 @@ func (s *Server) admit(c *conn) bool {
 		}
 	}
 	r.conns[c] = struct{}{}
-	r.from[c.from]++
+	r.from[c.from], c.visitor = from, from
+	from.conns.Add(1)
 	r.mu.Unlock()
 	if out != nil {
 		_ = out.Close() // it has gone in any case
@@ -92,7 +97,7 @@ func (r *register) forget(c *conn) {
 		return
 	}
 	delete(r.conns, c)
-	if r.from[c.from]--; r.from[c.from] == 0 {
+	if c.visitor.conns.Add(-1) == 0 {
 		delete(r.from, c.from)
 	}
 	if len(r.conns) == 0 && r.empty != nil {
