@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"cheeseboard/board/clock"
+	"cheeseboard/board/stick"
 	"cheeseboard/board/vitals"
 	"cheeseboard/board/watchdog"
 	"cheeseboard/firmware/config"
@@ -63,6 +64,7 @@ type App struct {
 	secure secure
 	timing timing
 	recent *recent         // lines of the log
+	sticks *stick.Watcher  // nil: they are left alone
 	panel  *Panel          // nil: this box has none
 	vitals *vitals.Monitor // nil: nobody looks at the machine
 	moving atomic.Int32    // above 0 while the data folder is copied, or closed

@@ -60,11 +60,7 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 	keeper := a.startClock()
 	var running sync.WaitGroup
 	running.Go(func() { keeper.Run(ctx) })
-	talk := a.newConsole(listener.Addr(), cancel)
-	running.Go(func() { talk.Run(ctx) })
-	if a.config.Watchdog.Enabled {
-		running.Go(func() { a.watch(ctx, listener.Addr()) })
-	}
+	a.startDevices(ctx, cancel, &running, listener.Addr())
 	var frontErr, secureErr, runErr error
 	running.Go(func() {
 		defer cancel() // without its front a box is of no use

@@ -28,6 +28,7 @@ type Config struct {
 	Clock    Clock
 	Console  Console
 	Watchdog Watchdog
+	Stick    Stick
 	LED      LED
 	Button   Button
 	Storage  Storage
@@ -153,6 +154,11 @@ type Console struct {
 // Watchdog is the [watchdog] table.
 type Watchdog struct {
 	Enabled bool
+}
+
+// Stick is the [stick] table: USB sticks.
+type Stick struct {
+	Folder string // in which they are mounted; "": they are not
 }
 
 // Private is the [private] table: packages that are uploaded here.

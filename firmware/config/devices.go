@@ -36,6 +36,21 @@ func watchdogKeys(c *Watchdog) []key {
 	}
 }
 
+func stickKeys(c *Stick) []key {
+	return []key{
+		{"stick.folder",
+			"Folder in which USB sticks are mounted when they are plugged in; that needs root, and confine.process = false, for a confined process may mount nothing. Empty: they are left alone.",
+			`"/run/cheeseboard/sticks"`, text(&c.Folder, checkStickFolder)},
+	}
+}
+
+func checkStickFolder(s string) string {
+	if s != "" && (!path.IsAbs(s) || path.Clean(s) != s || s == "/") {
+		return `an absolute path such as "/run/cheeseboard/sticks"`
+	}
+	return ""
+}
+
 func checkTimeServer(s string) string {
 	host := s
 	if h, _, err := net.SplitHostPort(s); err == nil {
