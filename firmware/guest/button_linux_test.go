@@ -64,8 +64,8 @@ func playButton(s *guest.Stage) error {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	var h heard
-	watched := make(chan error, 1)
-	go func() { watched <- button.Watch(ctx, line, &h, nil) }()
+	var work sync.WaitGroup
+	work.Go(func() { button.Watch(ctx, line, &h, nil) })
 	<-time.After(time.Second)
 	for _, p := range presses {
 		for i, held := range p.Held {
@@ -85,7 +85,8 @@ func playButton(s *guest.Stage) error {
 		s.Report("pressed", h.take())
 	}
 	stop()
-	return <-watched
+	work.Wait()
+	return nil
 }
 
 // bounce changes a line six times within some 10 ms, and leaves it up or down.

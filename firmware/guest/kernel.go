@@ -55,15 +55,21 @@ func LabKernel(ctx context.Context, cache string) (Kernel, error) {
 	return newest(kernels)
 }
 
+// complete is a file that stands beside a kernel that was unpacked to its end.
+const complete = "complete"
+
 // newest finds the newest kernel that was brought.
 func newest(kernels string) (Kernel, error) {
-	names, err := filepath.Glob(filepath.Join(kernels, "*", "usr", "lib", "modules", "*", "vmlinuz"))
+	names, err := filepath.Glob(filepath.Join(kernels, "*", complete))
 	if err != nil || len(names) == 0 {
 		return Kernel{}, errors.Join(err, fmt.Errorf("find a kernel in %s: %w", kernels, fs.ErrNotExist))
 	}
-	folder := func(path string) string { return filepath.Base(filepath.Dir(path)) }
-	image := slices.MaxFunc(names, func(a, b string) int { return compareReleases(folder(a), folder(b)) })
-	return Kernel{Release: folder(image), Image: image, modules: filepath.Dir(image)}, nil
+	folder := slices.MaxFunc(names, func(a, b string) int {
+		return compareReleases(filepath.Base(filepath.Dir(a)), filepath.Base(filepath.Dir(b)))
+	})
+	release := filepath.Base(filepath.Dir(folder))
+	modules := filepath.Join(kernels, release, "usr", "lib", "modules", release)
+	return Kernel{Release: release, Image: filepath.Join(modules, "vmlinuz"), modules: modules}, nil
 }
 
 // compareReleases orders names such as 7.3.4+deb13-amd64 by the kernel's version.
@@ -131,33 +137,29 @@ APT::Sandbox::User ""; Acquire::Languages "none"; Acquire::IndexTargets::deb::DE
 	return unpack(ctx, filepath.Join(work, "deb"), kernels, release)
 }
 
-// unpack puts the packages of a release below kernels, whole or not at all.
+// unpack puts the packages of a release below kernels, and says at the end that all
+// of it is there.
 func unpack(ctx context.Context, debs, kernels, release string) error {
 	packages, err := filepath.Glob(filepath.Join(debs, "linux-*-"+release+"_*.deb"))
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(kernels, 0o755); err != nil {
-		return err
-	}
-	fresh, err := os.MkdirTemp(filepath.Dir(kernels), "fresh-")
-	if err != nil {
+	fresh := filepath.Join(kernels, release)
+	if err := errors.Join(os.RemoveAll(fresh), os.MkdirAll(fresh, 0o755)); err != nil {
 		return err
 	}
 	for _, path := range packages {
 		if _, err := output(exec.CommandContext(ctx, "dpkg-deb", "-x", path, fresh)); err != nil {
 			return err
 		}
-	}
-	if _, err := output(exec.CommandContext(ctx, "depmod", "-b", filepath.Join(fresh, "usr"), release)); err != nil {
-		return err
-	}
-	for _, path := range packages {
 		if err := os.Remove(path); err != nil {
 			return err
 		}
 	}
-	return os.Rename(fresh, filepath.Join(kernels, release))
+	if _, err := output(exec.CommandContext(ctx, "depmod", "-b", filepath.Join(fresh, "usr"), release)); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(fresh, complete), nil, 0o644)
 }
 
 // Modules gives the paths of modules and of what they need, in the order in which
