@@ -151,7 +151,11 @@ func glitches(random *rand.Rand, clean []sample) []sample {
 
 // TestBounce: each press gives its action once, whatever the contacts do.
 func TestBounce(t *testing.T) {
-	for seed := range uint64(400) {
+	seeds := uint64(400)
+	if testing.Short() {
+		seeds = 60
+	}
+	for seed := range seeds {
 		random := rand.New(rand.NewPCG(seed, 7))
 		for _, c := range presses {
 			if c.name == "just not five" || c.name == "one not so short" { // bouncing may take it over the edge

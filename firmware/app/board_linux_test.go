@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"cheeseboard/board/led"
@@ -43,6 +44,9 @@ func TestConfinedPanel(t *testing.T) {
 	child := exec.Command(os.Args[0], "-test.run=^TestConfinedPanel$", "-test.v")
 	child.Env = append(os.Environ(), childVariable+"="+root)
 	out, err := child.CombinedOutput()
+	if errors.Is(err, syscall.ENOEXEC) {
+		t.Skip("an emulator of another processor runs this test, and starts no program like it")
+	}
 	if bytes.Contains(out, []byte("--- SKIP")) {
 		t.Skipf("%s", out)
 	}
