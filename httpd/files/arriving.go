@@ -4,6 +4,9 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
+	"strings"
+	"time"
 )
 
 // noRanges advises a client that looks before it loads against asking for parts (RFC
@@ -19,6 +22,41 @@ func (w noRanges) WriteHeader(status int) {
 		w.Header().Set("Accept-Ranges", "none")
 	}
 	w.ResponseWriter.WriteHeader(status)
+}
+
+// partPatience is how long a client waits for the first byte of a part of a file that
+// still arrives. pip gives up after 15 s of silence.
+const partPatience = 10 * time.Second
+
+// begin gives the first byte that a request for a part wants; 0 where it wants the
+// whole, or several parts, or gets the whole.
+func begin(r *http.Request, content *Content) int64 {
+	spec, is := strings.CutPrefix(strings.ToLower(r.Header.Get("Range")), "bytes=")
+	own := `"` + content.Digest.String() + `"`
+	if condition := r.Header.Get("If-Range"); !is || r.Method != http.MethodGet || r.Header.Get("If-None-Match") != "" || condition != "" && condition != own {
+		return 0
+	}
+	from, to, _ := strings.Cut(spec, "-")
+	if n, err := strconv.ParseInt(strings.TrimSpace(from), 10, 64); err == nil && n < content.Size {
+		return max(n, 0)
+	}
+	if n, err := strconv.ParseInt(strings.TrimSpace(to), 10, 64); err == nil && from == "" && n > 0 {
+		return max(content.Size-n, 0)
+	}
+	return 0 // net/http says what is wrong with it
+}
+
+// await waits until a byte is there, for a while: as long as nothing was sent, the
+// client can be told to come back.
+func (a *arriving) await(from int64, giveUp func()) bool {
+	timer := time.AfterFunc(partPatience, giveUp)
+	defer timer.Stop()
+	if _, err := a.Seek(from, io.SeekStart); err != nil {
+		return false
+	}
+	n, err := a.Read(make([]byte, 1))
+	// Where the time was over at the last moment, what follows cannot be read.
+	return n == 1 && err == nil && timer.Stop()
 }
 
 // arriving stands before a reader whose bytes may fail to come. It remembers

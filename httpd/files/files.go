@@ -154,7 +154,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		reply.Text(w, r, http.StatusNotFound, "There is no file at this address. The addresses stand on the project's page under /simple/.")
 		return
 	}
-	content, err := h.source.Open(r.Context(), ref)
+	ctx, giveUp := context.WithCancel(r.Context())
+	defer giveUp()
+	content, err := h.source.Open(ctx, ref)
 	if err != nil {
 		h.refuse(w, r, ref, err)
 		return
@@ -173,7 +175,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if content.Used != nil && begins(r) {
 		content.Used()
 	}
-	h.serve(w, r, ref, content)
+	h.serve(w, r, ref, content, giveUp)
 }
 
 // begins tells whether a request is for the first byte of a file and what follows.
@@ -199,8 +201,9 @@ func check(ref Ref, content *Content) error {
 	return err
 }
 
-// serve sends the content or the part of it that is asked for.
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request, ref Ref, content *Content) {
+// serve sends the content or the part of it that is asked for. giveUp ends the context
+// by which it was opened.
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, ref Ref, content *Content, giveUp func()) {
 	header := w.Header()
 	header.Set("ETag", `"`+content.Digest.String()+`"`)
 	header.Set("Cache-Control", "public, max-age=365000000, immutable")
@@ -214,6 +217,14 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, ref Ref, content
 		return
 	}
 	reader := &arriving{reader: content.Reader, size: content.Size}
+	if begin := begin(r, content); begin > 0 && !reader.await(begin, giveUp) {
+		h.log.Debug("a part has not arrived", "project", ref.Name, "file", ref.Filename, "from", begin, "error", reader.err)
+		for _, key := range []string{"ETag", "Cache-Control"} {
+			header.Del(key)
+		}
+		reply.Later(w, r, defaultRetry, "That part of the file has not arrived here yet. Ask again, or for the whole.")
+		return
+	}
 	if r.Method == http.MethodHead && r.Header.Get("Range") == "" {
 		w = noRanges{w}
 	}
