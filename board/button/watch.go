@@ -50,9 +50,17 @@ func Prepare(line Line) error {
 	return nil
 }
 
-// Watch reads a button whose line is prepared, until ctx ends and up to a second
-// longer, and has the actions done.
+// Watch reads a button, until ctx ends and up to a second longer, and has the actions
+// done. It prepares the line; who gives up rights before has done so already. A nil log
+// is one that nobody reads.
 func Watch(ctx context.Context, line Line, actions Actions, log *slog.Logger) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	if err := Prepare(line); err != nil {
+		log.Error("the button does nothing", "reason", err)
+		return
+	}
 	w := watch{line: line, actions: actions}
 	if w.pressed() {
 		// One that is held while the program starts is none of ours: it may be stuck.
