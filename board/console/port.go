@@ -9,7 +9,7 @@ import (
 
 // readPatience is how long a Read waits: so long it takes to see that a console is to
 // end. It cannot be woken safely otherwise, see Console.talk.
-const readPatience = 500 * time.Millisecond
+const readPatience = time.Second
 
 // OpenSerial opens a serial port with 115200 baud, 8 bits, no parity and one stop bit.
 func OpenSerial(path string) (Port, error) {
