@@ -50,6 +50,7 @@ type bench struct {
 	index                     *index
 	box, nginx                *server
 	mostOfBox, mostOfNginx    memory
+	shares                    shares // of the box, at the end
 }
 
 func (b *bench) run(ctx context.Context) (err error) {
@@ -81,10 +82,21 @@ func (b *bench) run(ctx context.Context) (err error) {
 	if b.box, err = startBox(ctx, b.program, data, b.index.root()); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, b.box.stop()) }()
+	defer func() {
+		if b.box != nil {
+			err = errors.Join(err, b.box.stop())
+		}
+	}()
 	copies := &copier{from: b.box.root, tree: filepath.Join(b.folder, "tree")}
 	if err := copies.all(ctx, b.index); err != nil {
 		return fmt.Errorf("copy what the box answers: %w", err)
+	}
+	// What bringing it in has left in memory is not what serving takes.
+	if err := b.box.stop(); err != nil {
+		return err
+	}
+	if b.box, err = startBox(ctx, b.program, data, b.index.root()); err != nil {
+		return err
 	}
 	if b.crowded > 0 {
 		return b.crowd(ctx, b.crowded)
@@ -112,6 +124,9 @@ func (b *bench) measure(ctx context.Context) error {
 	}
 	box, nginx := watch(b.box.pids), watch(b.nginx.pids)
 	err = b.turns(ctx, rows)
+	if err == nil {
+		b.shares, err = sharesOf(b.box.pids, filepath.Join(b.folder, "data"))
+	}
 	b.mostOfBox, b.mostOfNginx = box.stop(), nginx.stop()
 	if err != nil {
 		return err

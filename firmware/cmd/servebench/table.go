@@ -104,6 +104,9 @@ func (b *bench) sums(text, keys *strings.Builder, rows []*row) {
 	ratio := float64(b.mostOfNginx.share) / float64(b.mostOfBox.share)
 	fmt.Fprintf(text, "memory at most: cheeseboard %.1f MB (%.1f anonymous), nginx %.1f MB (%.1f anonymous), nginx / cheeseboard = %.2f\n",
 		mega(b.mostOfBox.share), mega(b.mostOfBox.own), mega(b.mostOfNginx.share), mega(b.mostOfNginx.own), ratio)
+	fmt.Fprintf(text, "of cheeseboard's at the end: %.1f MB anonymous, which has Badger's tables in memory (5 MB each, two at most) in it, %.1f MB of Badger's files, %.1f MB of the program's own\n",
+		mega(b.shares.anonymous), mega(b.shares.store), mega(b.shares.program))
+	fmt.Fprintf(keys, "cheeseboard_store_mb: %.1f\ncheeseboard_program_mb: %.1f\n", mega(b.shares.store), mega(b.shares.program))
 	fmt.Fprintf(keys, "nginx_mem_ratio: %.3f\ncheeseboard_mb: %.1f\ncheeseboard_anon_mb: %.1f\nnginx_mb: %.1f\n", ratio, mega(b.mostOfBox.share), mega(b.mostOfBox.own), mega(b.mostOfNginx.share))
 }
 

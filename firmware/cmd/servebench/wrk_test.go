@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -64,5 +65,34 @@ func TestProcess(t *testing.T) {
 	}
 	if _, err := cpu([]int{-1}); err == nil {
 		t.Error("the time of a process that is not there")
+	}
+}
+
+func TestShares(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "smaps")
+	const text = `55665cb2a000-55665cb2c000 r--p 00000000 fe:00 247278                     /usr/bin/box
+Pss:                  40 kB
+Pss_Dirty:             4 kB
+Anonymous:             8 kB
+c000000000-c000800000 rw-p 00000000 00:00 0 
+Pss:                 100 kB
+Anonymous:           100 kB
+VmFlags: rd wr mr mw me ac sd 
+7f0000000000-7f0000001000 rw-s 00000000 fe:00 9                          /srv/data/meta/000001.sst
+Pss:                  16 kB
+Anonymous:             0 kB
+7f0000001000-7f0000002000 r--p 00000000 fe:00 9                          /srv/database
+Pss:                   4 kB
+Anonymous:             0 kB
+`
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var got shares
+	if err := got.add(name, "/srv/data"); err != nil {
+		t.Fatal(err)
+	}
+	if want := (shares{anonymous: 108 << 10, store: 16 << 10, program: 36 << 10}); got != want {
+		t.Errorf("%+v instead of %+v", got, want)
 	}
 }
