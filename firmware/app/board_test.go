@@ -18,6 +18,7 @@ import (
 	"cheeseboard/board/led"
 	"cheeseboard/firmware/config"
 	"cheeseboard/firmware/health"
+	"cheeseboard/httpd/metrics"
 )
 
 // fakeLight makes the folder of a light, and gives what its file holds.
@@ -103,6 +104,14 @@ func TestPanel(t *testing.T) {
 			t.Errorf("what is not measured is well: %+v", probe)
 		}
 	}
+	families, err := box.metrics()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := metrics.Append(nil, families)
+	if err != nil || !strings.Contains(string(text), "\ncheeseboard_memory_total_bytes ") || !strings.Contains(string(text), "\ncheeseboard_data_read_only 0\n") {
+		t.Errorf("the metrics do not tell of the machine: %v", err)
+	}
 	do.Marked(1)
 	do.Pressed(button.Twice)
 	do.Pressed(button.Hold5)
@@ -158,6 +167,8 @@ func TestNoPanel(t *testing.T) {
 	if p.light != nil || p.line != nil {
 		t.Fatal("something was found")
 	}
+	p.running.Wait() // both are over at once, for nothing runs
+	p.drawing.Wait()
 	box, err := Open(c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -170,5 +181,43 @@ func TestNoPanel(t *testing.T) {
 	said := strings.TrimSpace(lines.String())
 	if strings.Contains(said, "\n") || !strings.Contains(said, "light=") || !strings.Contains(said, "button=") || !strings.Contains(said, "NOBODYS-LINE") {
 		t.Errorf("it says %s", said)
+	}
+}
+
+// TestDemoLight: each state is named and played, in the order of the legend, and then
+// the kernel has its light back.
+func TestDemoLight(t *testing.T) {
+	folder, file := fakeLight(t)
+	c := panelConfig(t.TempDir(), folder)
+	log := slog.New(slog.DiscardHandler)
+	var named []string
+	if err := DemoLight(t.Context(), c, log, time.Millisecond, func(s LightState) { named = append(named, s.State) }); err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, row := range Legend() {
+		want = append(want, row.State)
+		if len(row.Timeline) == 0 || row.Meaning == "" || row.Rhythm == "" {
+			t.Errorf("%+v", row)
+		}
+	}
+	if !slices.Equal(named, want) || len(named) != 9 {
+		t.Errorf("named are %v, want %v", named, want)
+	}
+	if file("brightness") != "0" || file("trigger") != "mmc0" {
+		t.Errorf("in the end it is %s, and the kernel's rhythm %s", file("brightness"), file("trigger"))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	named = nil
+	if err := DemoLight(ctx, c, log, time.Hour, func(s LightState) { named = append(named, s.State); cancel() }); err != nil || len(named) != 1 {
+		t.Errorf("who interrupts it sees %v (%v)", named, err)
+	}
+	c.LED.Device = filepath.Join(t.TempDir(), "none")
+	if err := DemoLight(t.Context(), c, log, time.Hour, nil); !errors.Is(err, led.ErrNone) || !strings.Contains(err.Error(), "led.device") {
+		t.Errorf("without a light: %v", err)
+	}
+	c.LED.Device = ""
+	if err := DemoLight(t.Context(), c, log, time.Hour, nil); err == nil {
+		t.Error("a light that is not wanted is played on")
 	}
 }

@@ -43,3 +43,25 @@ func TestVerdict(t *testing.T) {
 		t.Errorf("read back: %+v (%v)", back, err)
 	}
 }
+
+// TestNotMeasured: a probe that cannot tell is shown as such, and changes no verdict.
+func TestNotMeasured(t *testing.T) {
+	b := &Board{}
+	b.Add("sensor", func() Finding { return Finding{Severity: NotMeasured, Summary: "not measured: no sensor"} })
+	if v := b.Verdict(); v.Severity != OK || v.Summary != "all well" || !v.Since.IsZero() {
+		t.Errorf("a probe that cannot tell makes %+v", v)
+	}
+	b.Add("disk", func() Finding { return Finding{Severity: Attention, Summary: "nearly full"} })
+	v := b.Verdict()
+	if v.Severity != Attention || v.Since.IsZero() || v.Probes[0].Severity != NotMeasured {
+		t.Errorf("%+v", v)
+	}
+	raw, err := json.Marshal(v)
+	if err != nil || !strings.Contains(string(raw), `"name":"sensor","severity":"not measured"`) {
+		t.Errorf("%s (%v)", raw, err)
+	}
+	var back Verdict
+	if err := json.Unmarshal(raw, &back); err != nil || back.Probes[0].Severity != NotMeasured {
+		t.Errorf("read back: %+v (%v)", back, err)
+	}
+}
