@@ -59,9 +59,9 @@ func NewPlayer(light Light, log *slog.Logger) *Player {
 // at once. It must be called again within Patience.
 func (p *Player) Show(s State) {
 	p.mu.Lock()
-	p.heard = time.Now()
-	same := p.state == s && p.began
-	p.state = s
+	now := time.Now()
+	same := p.state == s && p.began && now.Sub(p.heard) < Patience // after that it sleeps
+	p.heard, p.state = now, s
 	p.mu.Unlock()
 	if !same {
 		p.poke()

@@ -265,3 +265,18 @@ func TestTrouble(t *testing.T) {
 		}
 	})
 }
+
+// TestHeardAgain: a player that gave up on whoever knows the state goes on when it
+// hears of the same state again.
+func TestHeardAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		on := play(t, func(p *Player, _ *paper) {
+			show(p, Healthy, 10*time.Second)
+			time.Sleep(time.Minute)
+			show(p, Healthy, 20*time.Second)
+		})
+		if got := on.seen(70 * time.Second); len(got) < 6 {
+			t.Errorf("heard of again, it draws %v in 20 s", got)
+		}
+	})
+}

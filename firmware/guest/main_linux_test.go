@@ -9,8 +9,11 @@ import (
 
 func TestMain(m *testing.M) {
 	guest.Main(m, map[string]guest.Scene{
-		"light":  playLight,
-		"button": playButton,
+		"light":    playLight,
+		"button":   playButton,
+		"hang":     playHang,
+		"watchdog": playWatchdog,
+		"bare":     playBare,
 	})
 }
 
