@@ -99,12 +99,12 @@ func TestLadder(t *testing.T) {
 				if s.Source != c.source || s.Verified != (c.source != Floor) {
 					t.Fatalf("%+v", s)
 				}
-				off := m.now().Sub(time.Now()).Abs()
+				off := time.Until(m.now()).Abs()
 				if s.Verified && off > time.Second || !s.Verified && off < time.Hour {
 					t.Errorf("off by %v", off)
 				}
 				if !s.Verified {
-					if err := k.Person(time.Now().Add(-time.Second)); err != nil || !k.Verified() || m.now().Sub(time.Now()).Abs() > 2*time.Second {
+					if err := k.Person(time.Now().Add(-time.Second)); err != nil || !k.Verified() || time.Until(m.now()).Abs() > 2*time.Second {
 						t.Errorf("the browser: %v, %+v", err, k.State())
 					}
 				}
