@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -249,20 +251,56 @@ func FuzzSession(f *testing.F) {
 	} {
 		f.Add([]byte(seed), byte(3))
 	}
-	f.Fuzz(func(t *testing.T, input []byte, size byte) {
-		b, s := newBox(), &session{}
-		for piece := range pieces(input, int(size)+1) {
-			if said := typed(b, s, string(piece)); hasControl(said) {
-				t.Fatalf("%q is answered with %q", piece, said)
-			}
-			if len(s.line) > lineBytes {
-				t.Fatalf("a line of %d bytes is kept", len(s.line))
+	f.Fuzz(func(t *testing.T, input []byte, size byte) { endure(t, input, int(size)+1) })
+}
+
+// endure feeds an input in pieces to a session, and looks what becomes of it.
+func endure(t *testing.T, input []byte, size int) {
+	b, s := newBox(), &session{}
+	for piece := range pieces(input, size) {
+		if said := typed(b, s, string(piece)); hasControl(said) {
+			t.Fatalf("%q is answered with %q", piece, said)
+		}
+		if len(s.line) > lineBytes {
+			t.Fatalf("a line of %d bytes is kept", len(s.line))
+		}
+	}
+	if (b.synced+b.off > 0 || !b.set.IsZero() || b.pin != "open-sesame-1") && !bytes.Contains(input, []byte("open")) {
+		t.Fatalf("%q changed something without the PIN", input)
+	}
+}
+
+// TestNoise types at random, of words, keys and noise: half a second, or ten minutes
+// with CHEESEBOARD_TEST_LONG=1.
+func TestNoise(t *testing.T) {
+	lasts := 500 * time.Millisecond
+	if os.Getenv("CHEESEBOARD_TEST_LONG") == "1" {
+		lasts = 10 * time.Minute
+	}
+	words := []string{
+		"\r", "\n", "\r\n", "\x1b[", "\x1bO", "\x1b", "\x03", "\x15", "\b", "\x7f", "\x00", "\xff", "\xc3", "é", "😀", " ", "\"", "{", "}", ":", ",",
+		`{"do":"`, `"}`, `{"do":"off","pin":"`, `{"do":"pin","new":"abcdefgh"}`, `{"ok":true}`, "open-sesame-1", strings.Repeat("w", 300),
+	}
+	for _, c := range commands() {
+		words = append(words, c.name, c.name+"\r")
+	}
+	seed := uint64(time.Now().UnixNano())
+	rng := rand.New(rand.NewPCG(seed, 1))
+	rounds := 0
+	for begun := time.Now(); time.Since(begun) < lasts; rounds++ {
+		var input []byte
+		for range rng.IntN(60) {
+			if word := words[rng.IntN(len(words))]; rng.IntN(8) > 0 {
+				input = append(input, word...)
+			} else {
+				input = append(input, byte(rng.Uint32()))
 			}
 		}
-		if (b.synced+b.off > 0 || !b.set.IsZero() || b.pin != "open-sesame-1") && !bytes.Contains(input, []byte("open")) {
-			t.Fatalf("%q changed something without the PIN", input)
+		if endure(t, input, 1+rng.IntN(40)); t.Failed() {
+			t.Fatalf("seed %d, round %d: %q", seed, rounds, input)
 		}
-	})
+	}
+	t.Logf("%d sessions", rounds)
 }
 
 func hasControl(said string) bool {
