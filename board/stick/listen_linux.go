@@ -2,6 +2,7 @@ package stick
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -119,7 +120,7 @@ var fileSystems = []struct{ name, options string }{
 // Mount mounts a device at a folder, as the first file system that it turns out to be;
 // read-only where the device can only be read.
 func Mount(device, folder string) error {
-	var first error
+	var errs []error
 	for _, fs := range fileSystems {
 		err := unix.Mount(device, folder, fs.name, flags, fs.options)
 		if err == unix.EROFS || err == unix.EACCES {
@@ -128,11 +129,9 @@ func Mount(device, folder string) error {
 		if err == nil {
 			return nil
 		}
-		if first == nil || first == unix.ENODEV || first == unix.EINVAL {
-			first = err
-		}
+		errs = append(errs, fmt.Errorf("as %s: %w", fs.name, err))
 	}
-	return fmt.Errorf("mount %s: %w", device, first)
+	return fmt.Errorf("mount %s: %w", device, errors.Join(errs...))
 }
 
 // Unmount writes out what a stick has not got yet, and takes it from its folder. It is
