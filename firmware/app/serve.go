@@ -30,6 +30,7 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 	if err != nil {
 		return explainListen("--listen", a.config.Serve.Listen, err)
 	}
+	keeper := a.startClock() // before certificates are made by it
 	secure, tlsFront, err := a.listenSecure()
 	if err != nil {
 		return errors.Join(err, listener.Close())
@@ -57,7 +58,6 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	keeper := a.startClock()
 	var running sync.WaitGroup
 	running.Go(func() { keeper.Run(ctx) })
 	a.startDevices(ctx, cancel, &running, listener.Addr())
