@@ -87,7 +87,9 @@ func serveFile(t *testing.T, size int) (l *library, address string, want []byte)
 		if err := server.Close(); err != nil {
 			t.Error(err)
 		}
-		<-ended
+		if err := <-ended; err != http.ErrServerClosed {
+			t.Error(err)
+		}
 		if n := l.holds.Load(); n != 0 {
 			t.Errorf("at the end the file is held %d times", n)
 		}
