@@ -14,6 +14,8 @@ func TestMain(m *testing.M) {
 		"hang":     playHang,
 		"watchdog": playWatchdog,
 		"bare":     playBare,
+		"console":  playConsole,
+		"stick":    playStick,
 	})
 }
 
