@@ -40,7 +40,7 @@ type Guest struct {
 	console *bytes.Buffer // what is no report
 	mu      sync.Mutex    // of console
 	reports chan Report
-	ended   chan error
+	ended   chan struct{}
 }
 
 // Report is a line that a scene sends.
@@ -78,7 +78,7 @@ func Boot(t *testing.T, scene string, m Machine) *Guest {
 	if err := m.pack(ctx, kernel, initramfs); err != nil {
 		t.Fatal(err)
 	}
-	g := &Guest{Dir: dir, t: t, console: &bytes.Buffer{}, reports: make(chan Report, 4096), ended: make(chan error, 1)}
+	g := &Guest{Dir: dir, t: t, console: &bytes.Buffer{}, reports: make(chan Report, 4096), ended: make(chan struct{})}
 	memory := m.Memory
 	if memory == 0 {
 		memory = 256
@@ -108,9 +108,9 @@ func Boot(t *testing.T, scene string, m Machine) *Guest {
 	listened := make(chan struct{})
 	go func() { defer close(listened); g.listen(console) }()
 	go func() {
+		defer close(g.ended)
 		<-listened
-		g.ended <- g.process.Wait()
-		close(g.ended)
+		_ = g.process.Wait() // it was killed, or the guest has said how it ended
 	}()
 	t.Cleanup(g.stop)
 	if g.QMP, err = dialQMP(ctx, filepath.Join(dir, "qmp")); err != nil {
