@@ -16,6 +16,7 @@ func TestMain(m *testing.M) {
 		"bare":     playBare,
 		"console":  playConsole,
 		"stick":    playStick,
+		"clock":    playClock,
 	})
 }
 
