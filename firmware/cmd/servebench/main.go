@@ -91,15 +91,15 @@ func (b *bench) run(ctx context.Context) (err error) {
 	if err := copies.all(ctx, b.index); err != nil {
 		return fmt.Errorf("copy what the box answers: %w", err)
 	}
+	if b.crowded > 0 {
+		return b.crowd(ctx, b.crowded)
+	}
 	// What bringing it in has left in memory is not what serving takes.
 	if err := b.box.stop(); err != nil {
 		return err
 	}
 	if b.box, err = startBox(ctx, b.program, data, b.index.root()); err != nil {
 		return err
-	}
-	if b.crowded > 0 {
-		return b.crowd(ctx, b.crowded)
 	}
 	if err := forget(b.folder); err != nil {
 		return err
