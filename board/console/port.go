@@ -1,7 +1,9 @@
 package console
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"go.bug.st/serial"
@@ -12,8 +14,13 @@ import (
 const readPatience = time.Second
 
 // OpenSerial opens a serial port with 115200 baud, 8 bits, no parity and one stop bit.
+// fs.ErrPermission where this process may not.
 func OpenSerial(path string) (Port, error) {
 	port, err := serial.Open(path, &serial.Mode{BaudRate: 115200, DataBits: 8, Parity: serial.NoParity, StopBits: serial.OneStopBit})
+	var refused *serial.PortError
+	if errors.As(err, &refused) && refused.Code() == serial.PermissionDenied {
+		err = fs.ErrPermission
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}

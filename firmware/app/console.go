@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"strings"
@@ -103,8 +104,18 @@ func (a *App) newConsole(address net.Addr, stop func()) *console.Console {
 			stop()
 			return nil
 		},
-		Log: a.log,
+		Open: a.openPort,
+		Log:  a.log,
 	}, a.config.Console.Ports)
+}
+
+// openPort opens a serial port, and tells what to do where the confinement forbids it.
+func (a *App) openPort(path string) (console.Port, error) {
+	port, err := console.OpenSerial(path)
+	if errors.Is(err, fs.ErrPermission) && a.confined != nil {
+		err = fmt.Errorf("%w: a confined process opens only ports that were there when it started: start the box anew, or set confine.process = false", err)
+	}
+	return port, err
 }
 
 // during does something while the rooms stay open.
