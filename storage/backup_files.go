@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"cheeseboard/storage/blob"
 	"cheeseboard/storage/durable"
 	"cheeseboard/storage/pypi"
 )
@@ -69,19 +70,22 @@ func (b *backupWriter) files(ctx context.Context, s *Store, digests []pypi.Diges
 			s.log.Error("a private file is not in the backup", "sha256", digest.String(), "reason", err)
 			continue
 		}
-		if err := b.file(ctx, s, digest, seen.size); err != nil {
+		f, err := s.blobs.OpenBlob(digest)
+		if errors.Is(err, blob.ErrNotFound) {
+			continue // it was deleted meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		err = b.file(ctx, f, digest, seen.size)
+		if err := errors.Join(err, f.Close()); err != nil {
 			return err
 		}
 	}
 	return b.write([]byte{backupFileEnd})
 }
 
-func (b *backupWriter) file(ctx context.Context, s *Store, digest pypi.Digest, size int64) error {
-	f, err := s.blobs.OpenBlob(digest)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = f.Close() }() // only read
+func (b *backupWriter) file(ctx context.Context, f io.Reader, digest pypi.Digest, size int64) error {
 	if err := b.write(binary.AppendUvarint(append([]byte{backupFile}, digest[:]...), uint64(size))); err != nil {
 		return err
 	}

@@ -242,10 +242,10 @@ func TestPin(t *testing.T) {
 	<-time.After(2 * Settle) // what a person cannot be faster than
 	pin.EdgesChan <- gpio.High
 	// On a machine that is held up meanwhile the press may become a long one, which is
-	// none: then there is nothing to be seen here.
+	// none: then there is nothing to be seen here. And what bounces may become two.
 	select {
 	case p := <-d.presses:
-		if p != Once {
+		if p != Once && p != Twice {
 			t.Errorf("%s", p)
 		}
 	case <-time.After(10 * time.Second):

@@ -161,8 +161,12 @@ func (s *session) clock(argument string) {
 func (s *session) pin(string) {
 	s.ask("New PIN: ", func(first string) {
 		s.ask("Once more: ", func(second string) {
-			if first != second {
+			switch {
+			case first != second:
 				s.say("The two are not alike. The old PIN stays.")
+				return
+			case first == "":
+				s.say("The old PIN stays.")
 				return
 			}
 			s.done(s.d.SetPIN(first), "The new PIN holds from now on.")

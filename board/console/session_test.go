@@ -118,7 +118,7 @@ func TestClockAndPIN(t *testing.T) {
 	}
 	for input, want := range map[string]string{
 		"clock 1970-01-01 00:00\r": "before this program was made", "clock\r": "such as: clock 2026", "clock soon\r": "such as: clock 2026",
-		"pin\rnew-one-1\rnew-one-2\r": "not alike", "pin\rshort\rshort\r": "at least 8",
+		"pin\rnew-one-1\rnew-one-2\r": "not alike", "pin\rshort\rshort\r": "at least 8", "pin\r\r\r": "The old PIN stays.",
 	} {
 		if said := typed(b, s, input); !strings.Contains(said, want) {
 			t.Errorf("%q: %q", input, said)

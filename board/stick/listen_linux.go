@@ -43,9 +43,16 @@ func Listen() (Source, error) {
 
 // Next implements Source.
 func (s *socket) Next(ctx context.Context) (Event, error) {
-	defer context.AfterFunc(ctx, func() {
+	written := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(written)
 		_, _ = unix.Write(s.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // it only counts up
-	})()
+	})
+	defer func() {
+		if !stop() {
+			<-written // after Close the number may be another file's
+		}
+	}()
 	for {
 		if ctx.Err() != nil {
 			return Event{}, ctx.Err()
@@ -114,7 +121,7 @@ const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 
 // fileSystems are what is tried, in this order.
 var fileSystems = []struct{ name, options string }{
-	{"vfat", "utf8=1,errors=remount-ro,flush"}, {"exfat", ""}, {"ext4", ""},
+	{"vfat", "utf8=1,errors=remount-ro,flush"}, {"exfat", ""}, {"ext4", "errors=remount-ro"},
 }
 
 // Mount mounts a device at a folder, as the first file system that it turns out to be;

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -67,6 +68,42 @@ func TestListen(t *testing.T) {
 	}
 	if err := source.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestListenEnds: what ends a listening does not write into a file that comes after it.
+func TestListenEnds(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 300 {
+		source, err := Listen()
+		if err != nil {
+			t.Skip(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := source.Next(ctx); !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		if err := source.Close(); err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.Create(filepath.Join(dir, "file"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, err := os.Create(filepath.Join(dir, "other"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		runtime.Gosched()
+		for _, file := range []*os.File{f, g} {
+			if info, err := file.Stat(); err != nil || info.Size() > 0 {
+				t.Fatalf("round %d: somebody wrote into a file that is not its own (%v)", i, err)
+			}
+			if err := file.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }
 

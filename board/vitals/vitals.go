@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -139,6 +141,9 @@ func (m *Monitor) Measure() Reading {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r.When, m.taken = time.Now().UTC().Round(time.Second), time.Now()
+	maps.DeleteFunc(m.first, func(device string, _ int64) bool { // another disk may come under its name
+		return !slices.ContainsFunc(r.FileSystems, func(f FileSystem) bool { return f.Device == device })
+	})
 	for i, f := range r.FileSystems {
 		n, known := f.Errors.Get()
 		if !known {

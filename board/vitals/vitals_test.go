@@ -2,6 +2,7 @@ package vitals
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -235,6 +236,24 @@ func TestFresh(t *testing.T) {
 		if r := m.Measure(); r.FileSystems[0].Fresh != c.fresh {
 			t.Errorf("%s: %d are fresh, want %d", c.count, r.FileSystems[0].Fresh, c.fresh)
 		}
+	}
+}
+
+// TestOtherDisk: a disk that comes under the name of one that was pulled begins anew.
+func TestOtherDisk(t *testing.T) {
+	root := tree(t, nil)
+	m := NewMonitor(root, at("/srv"))
+	m.Measure()
+	disk := filepath.Join(root, "/sys/fs/ext4/mmcblk0p2")
+	if err := os.Rename(disk, disk+".away"); err != nil {
+		t.Fatal(err)
+	}
+	m.Measure()
+	if err := errors.Join(os.Rename(disk+".away", disk), os.WriteFile(filepath.Join(disk, "errors_count"), []byte("7"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	if r := m.Measure(); r.FileSystems[0].Fresh != 0 {
+		t.Errorf("%d errors of another disk are fresh", r.FileSystems[0].Fresh)
 	}
 }
 

@@ -162,7 +162,15 @@ func (a *App) setPassphrase(o NewPassphrase) (NewPassphrase, error) {
 	if o.Passphrase == "" {
 		o.Passphrase = keyring.GeneratePassphrase()
 	}
-	return o, a.admin.set(o.Passphrase)
+	return o, a.choosePassphrase(o.Passphrase)
+}
+
+// choosePassphrase sets one that somebody chose: never an empty one.
+func (a *App) choosePassphrase(passphrase string) error {
+	if a.admin == nil {
+		return errors.New("there is no administration here: access.admin is off")
+	}
+	return a.admin.set(passphrase)
 }
 
 // RunPassphrase sets the passphrase for administration: in the box that serves this

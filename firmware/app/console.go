@@ -92,7 +92,7 @@ func (a *App) newConsole(address net.Addr, stop func()) *console.Console {
 		Addresses: func() []string { return browserURLs(IndexURLs(address, name)) },
 		Sync:      a.consoleSync,
 		SetPIN: func(pin string) error {
-			return a.during(func() error { _, err := a.setPassphrase(NewPassphrase{pin}); return err })
+			return a.during(func() error { return a.choosePassphrase(pin) })
 		},
 		Check: func(pin string) (right bool, wait time.Duration, err error) {
 			err = a.during(func() error { right, wait, err = a.checkPIN(guesses, pin); return err })

@@ -110,6 +110,10 @@ func TestConsole(t *testing.T) {
 	if o := object(`{"do":"status"}`); !o.OK || o.Status.Health == "" || o.Status.Version == "" || o.Status.Clock == "" {
 		t.Errorf("%+v", o)
 	}
+	// "" makes one where the administrator asks for it, who is then told: not here.
+	if o := object(`{"do":"pin","pin":"another-one-77"}`); o.OK || o.Error == "" {
+		t.Errorf("an empty PIN: %+v", o)
+	}
 	slowed := false
 	for range 6 { // some are free
 		slowed = slowed || strings.Contains(object(`{"do":"off","pin":"guess"}`).Error, "too many wrong")

@@ -121,6 +121,9 @@ func TestHang(t *testing.T) {
 	healthy := all[slices.IndexFunc(all, func(m led.Meaning) bool { return m.State == led.Healthy })]
 	compare(t, serving, healthy.Timeline)
 	g.Next("hung", 5*time.Minute, &hung)
+	if len(hung.Edges) == 0 {
+		t.Fatal("nothing was seen of a program that hangs")
+	}
 	if last := hung.Edges[len(hung.Edges)-1]; last.To > 10*time.Second {
 		t.Errorf("the light of a program that hangs still changes after %s", last.To)
 	}
@@ -224,5 +227,8 @@ func TestBare(t *testing.T) {
 	var used time.Duration
 	g.Next("processor", 10*time.Minute, &used)
 	t.Logf("%s of a minute of processor time", used)
+	if used > 6*time.Second { // in an emulated processor, that is slower than any board's
+		t.Errorf("doing nothing takes %s of a minute", used)
+	}
 	g.Next("ended", time.Minute, nil)
 }

@@ -26,7 +26,7 @@ func playConsole(s *guest.Stage) error {
 }
 
 // TestSerial talks to the program over a serial port of USB that is plugged in, pulled,
-// and plugged in again, and ends the program by it.
+// and plugged in again.
 func TestSerial(t *testing.T) {
 	wanted(t)
 	g := guest.Boot(t, "console", guest.Machine{
