@@ -6,10 +6,12 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"cheeseboard/httpd/quick"
 )
 
 // Crowd bounds the connections of a server whose listener is its own, as that for
-// https: so many at once, and so many from one address. One more takes the place of
+// https: so many at once, and so many from one address, or network (see quick.Host). One more takes the place of
 // the one that has been waiting longest for a request; where none waits it is closed,
 // since nothing can be said before the handshake.
 type Crowd struct {
@@ -51,7 +53,7 @@ func (c *Crowd) Accept() (net.Conn, error) {
 		}
 		g := &guest{Conn: conn, crowd: c}
 		if at, is := conn.RemoteAddr().(*net.TCPAddr); is {
-			g.from = at.AddrPort().Addr().Unmap()
+			g.from = quick.Host(at.AddrPort().Addr())
 		}
 		if c.admit(g) {
 			return g, nil

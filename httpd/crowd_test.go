@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -111,4 +113,47 @@ func gone(conn net.Conn) <-chan struct{} {
 		close(closed)
 	}()
 	return closed
+}
+
+// comers is a listener to which connections come from addresses that are named.
+type comers struct {
+	net.Listener
+	from []string
+}
+
+type comer struct {
+	net.Conn
+	from string
+}
+
+func (c *comer) RemoteAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(c.from), 1))
+}
+func (c *comer) Close() error { return nil }
+
+func (l *comers) Accept() (net.Conn, error) {
+	if len(l.from) == 0 {
+		return nil, net.ErrClosed
+	}
+	c := &comer{from: l.from[0]}
+	l.from = l.from[1:]
+	return c, nil
+}
+
+// TestCrowdOfNetwork: the addresses of one IPv6 network are one client.
+func TestCrowdOfNetwork(t *testing.T) {
+	l := &comers{from: []string{"2001:db8::1", "2001:db8::2:3", "2001:db8:0:1::1", "192.0.2.1", "192.0.2.2"}}
+	crowd := httpd.NewCrowd(l, httpd.NewServer(nil, nil, httpd.Limits{}), 100, 1)
+	var admitted []string
+	for {
+		c, err := crowd.Accept()
+		if err != nil {
+			break
+		}
+		admitted = append(admitted, c.RemoteAddr().String())
+	}
+	want := []string{"[2001:db8::1]:1", "[2001:db8:0:1::1]:1", "192.0.2.1:1", "192.0.2.2:1"}
+	if !slices.Equal(admitted, want) {
+		t.Errorf("%q are admitted instead of %q", admitted, want)
+	}
 }

@@ -59,6 +59,7 @@ type App struct {
 	gate   gate     // requests under way
 	calls  calls    // of its own methods
 	jobs   chan job // what is to be done while nothing is open; see house.go
+	paused pause    // for such a job
 	visits visits
 	errand *errand
 	secure secure

@@ -98,6 +98,8 @@ func (a *App) keep(ctx context.Context) error {
 // swap does something while the rooms are closed.
 func (a *App) swap(stop func() error, do func() (target, error)) error {
 	begun := time.Now()
+	a.paused.begin() // before anybody waits
+	defer a.paused.end()
 	a.gate.close()
 	defer func() {
 		if a.closed {

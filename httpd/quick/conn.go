@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"net"
-	"net/http"
 	"runtime"
 	"sync/atomic"
 	"syscall"
@@ -14,7 +13,7 @@ import (
 // The states of a connection, as those see them who may close it.
 const (
 	waiting   int32 = iota // for a request, or with net/http
-	answering              // an answer of ours is being written
+	answering              // an answer of ours is being written, or net/http has it for good and answers
 	leaving                // so it is, and is the last
 	closed
 )
@@ -32,8 +31,8 @@ type conn struct {
 	visitor *visitor              // set when the connection is admitted
 
 	state   atomic.Int32
-	between atomic.Bool  // between two requests, in hot
-	since   atomic.Int64 // when the last request came, in nanoseconds
+	between atomic.Bool  // between two requests, in hot or, where it has the connection for good, in net/http
+	since   atomic.Int64 // when the last request came, or was answered, in nanoseconds
 	// What the deadlines were set to; 0 where there is none. They are moved on when
 	// a good part of them is over, not with each request.
 	readUntil, writeUntil atomic.Int64
@@ -78,9 +77,10 @@ func (c *conn) serve() {
 		return
 	}
 	c.first = false
-	c.pre, c.give, c.through = bytes.Clone(buf[:n]), size, size == 0
-	if c.through {
+	c.pre, c.give = bytes.Clone(buf[:n]), size
+	if size == 0 {
 		c.give = n
+		c.letThrough()
 	}
 	c.release()
 	c.s.handOver(c)
@@ -109,7 +109,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	n := copy(p, c.pre)
 	c.pre = c.pre[n:]
 	if len(c.pre) > 0 {
-		c.through = true
+		c.letThrough()
 		return n, nil
 	}
 	_, n, size, err := c.hot(p, n)
@@ -118,11 +118,18 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 	c.idle = false
 	if size == 0 {
-		c.through = true
+		c.letThrough()
 		return n, nil
 	}
 	c.pre = bytes.Clone(p[size:n])
 	return size, nil
+}
+
+// letThrough gives net/http the connection for good. The rest of the request may be
+// long in coming: until net/http tells of it, the connection waits.
+func (c *conn) letThrough() {
+	c.through = true
+	c.between.Store(true)
 }
 
 // hear returns when the client says something more, or has gone.
@@ -384,41 +391,4 @@ func nanoseconds(t time.Time) int64 {
 		return 0
 	}
 	return t.UnixNano()
-}
-
-// Close closes the connection, after the answer that is being written.
-func (c *conn) Close() error {
-	for {
-		switch state := c.state.Load(); {
-		case state == closed:
-			return net.ErrClosed
-		case state == waiting || c.s.forced.Load():
-			if c.state.CompareAndSwap(state, closed) {
-				return c.end()
-			}
-		case c.state.CompareAndSwap(state, leaving):
-			return nil
-		}
-	}
-}
-
-// closeNow closes it where that was put off.
-func (c *conn) closeNow() {
-	if c.state.Swap(closed) != closed {
-		_ = c.end() // the answer is out; nobody is left to be told
-	}
-}
-
-func (c *conn) end() error {
-	err := c.TCPConn.Close()
-	c.s.table.land(c.flight.Swap(nil))
-	c.s.forget(c)
-	return err
-}
-
-// follow notes what net/http says of the connection.
-func follow(nc net.Conn, state http.ConnState) {
-	if c, is := nc.(*conn); is && state == http.StateIdle {
-		c.idle = true
-	}
 }

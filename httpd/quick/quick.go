@@ -61,7 +61,7 @@ type Options struct {
 	// that were sent; nil: nobody is interested. It must be quick.
 	Served func(status int, bytes int64)
 	// Most is how many connections there may be at once, PerAddress how many from one
-	// address; 0 means 4096 and 3072. One more takes the place of the one that has been
+	// address, or network (see Host); 0 means 4096 and 3072. One more takes the place of the one that has been
 	// waiting longest for a request; where none is, it is answered 503.
 	Most, PerAddress int
 }
@@ -174,7 +174,7 @@ func (s *Server) accept(nc net.Conn) {
 	}
 	c := &conn{TCPConn: tcp, s: s, raw: raw}
 	if at, is := tcp.RemoteAddr().(*net.TCPAddr); is {
-		c.from = at.AddrPort().Addr().Unmap()
+		c.from = at.AddrPort().Addr()
 	}
 	c.peek = c.fillPooled
 	c.since.Store(time.Now().UnixNano())
@@ -186,6 +186,17 @@ func (s *Server) accept(nc net.Conn) {
 }
 
 type address = netip.Addr
+
+// Host gives what all connections of one host have in common, of the address of one: an
+// IPv4 address, or the network (/64) of an IPv6 one, of which a host has as many
+// addresses as it likes.
+func Host(a netip.Addr) netip.Addr {
+	a = a.Unmap()
+	if p, err := a.Prefix(64); err == nil && a.Is6() {
+		return p.Addr()
+	}
+	return a
+}
 
 // handOver gives a connection to net/http.
 func (s *Server) handOver(c net.Conn) {

@@ -158,6 +158,100 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// Connections that net/http has for good are closed like others while they wait, for a
+// request or for the rest of one, and not while they are answered, be it a request that
+// came together with the one before.
+func TestLimitsForNetHTTP(t *testing.T) {
+	f := &front{block: make(chan struct{})}
+	inner := settings(f)
+	idle := make(chan struct{}, 100)
+	inner.ConnState = func(_ net.Conn, to http.ConnState) {
+		if to == http.StateIdle {
+			idle <- struct{}{}
+		}
+	}
+	server := quick.New(inner, quick.Options{Most: 4})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(l) }()
+	through := func(path string) string { return get(path, "Keep-Alive: x") }
+	await := func(what string, done func() bool) {
+		t.Helper()
+		for !done() {
+			select {
+			case <-t.Context().Done():
+				t.Fatal(what)
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}
+	var waiting []*client
+	for i := range 4 {
+		c := dial(t, l.Addr().String())
+		c.send(through("/page"))
+		c.mustAnswer()
+		<-idle
+		if i == 3 {
+			c.send("POST /page HTTP/1.1\r\nHost: b")
+		}
+		waiting = append(waiting, c)
+	}
+	var busy []*client
+	for i := range 4 {
+		c := dial(t, l.Addr().String())
+		before := f.asked.Load()
+		c.send(through("/page") + through("/slow"))
+		if got := c.mustAnswer(); !strings.Contains(got, "200 OK") {
+			t.Fatalf("client %d instead of one that waits: %s", i, got)
+		}
+		if got, err := waiting[i].answer(http.MethodGet); err == nil {
+			t.Errorf("connection %d, which waited longest, is open: %s", i, got)
+		}
+		await("the second request does not arrive", func() bool { return f.asked.Load() == before+2 })
+		busy = append(busy, c)
+	}
+	refused := dial(t, l.Addr().String())
+	refused.send(get("/page"))
+	if got := refused.mustAnswer(); !strings.Contains(got, "503") {
+		t.Error(got)
+	}
+	close(f.block)
+	for _, c := range busy {
+		if got := c.mustAnswer(); !strings.Contains(got, "/slow") {
+			t.Error(got)
+		}
+	}
+	// The first part of a head that is for net/http, and never the rest.
+	for range 8 { // after the first answers, and the second
+		<-idle
+	}
+	begun := dial(t, l.Addr().String())
+	if err := begun.SetReadDeadline(time.Now().Add(inner.ReadHeaderTimeout / 2)); err != nil {
+		t.Fatal(err)
+	}
+	begun.send("POST /page HTTP/1.1\r\n")
+	for range 4 { // the last of which finds that it has waited longest
+		c := dial(t, l.Addr().String())
+		c.send(through("/page"))
+		if got := c.mustAnswer(); !strings.Contains(got, "200 OK") {
+			t.Error(got)
+		}
+		<-idle
+	}
+	if got, err := begun.answer(http.MethodGet); err == nil || strings.Contains(err.Error(), "timeout") {
+		t.Errorf("a head that was begun is waited for: %s, %v", got, err)
+	}
+	if err := server.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; err != http.ErrServerClosed {
+		t.Error(err)
+	}
+}
+
 // A second close, and one while nothing is served, do no harm.
 func TestCloseUnserved(t *testing.T) {
 	server := quick.New(settings(&front{}), quick.Options{})

@@ -13,7 +13,7 @@ const (
 	turns = 16
 )
 
-// visitor is an address from which there are connections.
+// visitor is an address, or a network, from which there are connections.
 type visitor struct {
 	conns atomic.Int32
 	turns chan struct{} // one for each who has a turn

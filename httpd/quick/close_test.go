@@ -1,0 +1,87 @@
+package quick
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"testing"
+	"time"
+)
+
+// A connection that is chosen to be closed while a request arrives for net/http, which
+// has it for good, is closed after the answer; and so it is where that was the last.
+func TestCloseWhileAnswered(t *testing.T) {
+	for _, last := range []http.ConnState{http.StateIdle, http.StateClosed} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		client, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		nc, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := New(&http.Server{}, Options{})
+		c := &conn{TCPConn: nc.(*net.TCPConn), s: s}
+		if !s.admit(c) {
+			t.Fatal("not admitted")
+		}
+		c.letThrough()
+		follow(c, http.StateNew)
+		if !c.between.Load() {
+			t.Error("it does not wait for the rest of a request")
+		}
+		follow(c, http.StateActive)
+		if c.between.Load() {
+			t.Error("it waits while it is answered")
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		if _, err := c.Write([]byte("answer")); err != nil {
+			t.Error(err)
+		}
+		follow(c, last)
+		if err := client.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(client); string(got) != "answer" || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%v: %q, %v", last, got, err)
+		}
+		if n := len(s.all()); n != 0 {
+			t.Errorf("%v: %d connections are left", last, n)
+		}
+		if err := errors.Join(client.Close(), l.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Addresses of one IPv6 network are one client.
+func TestHost(t *testing.T) {
+	for _, c := range []struct {
+		one, other string
+		same       bool
+	}{
+		{"2001:db8::1", "2001:db8::ffff:1:2:3", true},
+		{"2001:db8::1", "2001:db8:0:1::1", false},
+		{"192.0.2.1", "192.0.2.2", false},
+		{"192.0.2.1", "::ffff:192.0.2.1", true},
+		{"::ffff:192.0.2.1", "::ffff:192.0.2.2", false},
+		{"fe80::1%eth0", "fe80::2%eth0", true},
+	} {
+		s := New(&http.Server{}, Options{PerAddress: 1})
+		if !s.admit(&conn{s: s, from: netip.MustParseAddr(c.one)}) {
+			t.Fatal("the first one is not admitted")
+		}
+		if admitted := s.admit(&conn{s: s, from: netip.MustParseAddr(c.other)}); admitted == c.same {
+			t.Errorf("after %s, %s is admitted: %v", c.one, c.other, admitted)
+		}
+	}
+}
