@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"cheeseboard/board/clock"
+	"cheeseboard/board/modem"
 	"cheeseboard/board/stick"
 	"cheeseboard/board/vitals"
 	"cheeseboard/board/watchdog"
@@ -64,11 +65,15 @@ type App struct {
 	errand *errand
 	secure secure
 	timing timing
-	recent *recent         // lines of the log
-	sticks *stick.Watcher  // nil: they are left alone
-	panel  *Panel          // nil: this box has none
-	vitals *vitals.Monitor // nil: nobody looks at the machine
-	moving atomic.Int32    // above 0 while the data folder is copied, or closed
+	recent *recent        // lines of the log
+	sticks *stick.Watcher // nil: they are left alone
+
+	modem   *modem.Gauge // nil: it is not asked
+	mayRoam bool
+	used    atomic.Pointer[modem.Used] // nil: not counted
+	panel   *Panel                     // nil: this box has none
+	vitals  *vitals.Monitor            // nil: nobody looks at the machine
+	moving  atomic.Int32               // above 0 while the data folder is copied, or closed
 	// confined are the folders that the process can write; nil: all that its user can.
 	confined []string
 	// guesses counts wrong tokens and passphrases.
@@ -127,6 +132,7 @@ func open(c config.Config, log *slog.Logger, options storage.Options) (*App, err
 	last := &recent{}
 	log = slog.New(remembering{Handler: log.Handler(), recent: last})
 	a := &App{recent: last, Health: &health.Board{}, opened: time.Now(), log: log, jobs: make(chan job), errand: newErrand(), timing: newTiming(), guesses: throttle.New(throttle.Options{})}
+	a.modem, a.mayRoam = a.newModem(c.Modem.Port), c.Modem.Roaming
 	if err := a.furnish(c, options); err != nil {
 		return nil, err
 	}
@@ -162,7 +168,7 @@ func (a *App) furnish(c config.Config, o storage.Options) error {
 
 // build puts engine and front over an open store.
 func (a *App) build(c config.Config, store *storage.Store, own ours, options syncer.Options) error {
-	line, err := lineBudget(c, store, a.timing.waiting)
+	line, err := lineBudget(c, store, a.waiting)
 	if err != nil {
 		return err
 	}

@@ -45,6 +45,9 @@ func (a *App) Confine() error {
 		}
 	}
 	use := slices.Concat(a.panel.devices(), c.Console.Ports, appliances)
+	if c.Modem.Port != "" {
+		use = append(use, c.Modem.Port)
+	}
 	version, err := confine.Apply(confine.Access{Write: write, Read: readable(c), Use: use, Run: a.panel.programs()})
 	if errors.Is(err, confine.ErrUnsupported) {
 		a.log.Info("the process is not confined to its data folder", "reason", err)

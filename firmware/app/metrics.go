@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -129,7 +130,7 @@ func (a *App) metrics() ([]metrics.Family, error) {
 		gauge("goroutines", "Goroutines that there are.", int64(runtime.NumGoroutine())),
 	}
 	engines, err := a.engineMetrics()
-	return append(append(append(out, a.healthMetrics()...), a.vitalMetrics()...), engines...), err
+	return slices.Concat(out, a.healthMetrics(), a.vitalMetrics(), a.modemMetrics(), engines), err
 }
 
 // residentMemory is 0 where the kernel does not tell.

@@ -21,6 +21,9 @@ func (a *App) addProbes() {
 	add("space", a.probeSpace)
 	add("upstream", a.probeUpstream)
 	a.Health.Add("clock", a.timing.probe)
+	if a.modem != nil {
+		a.Health.Add("modem", a.probeModem)
+	}
 	if len(a.config.Upstream.Mirrors) > 0 {
 		add("mirrors", a.probeMirrors)
 	}

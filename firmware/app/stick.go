@@ -8,13 +8,20 @@ import (
 	"cheeseboard/board/stick"
 )
 
-// startDevices starts what goes on at the serial ports, the watchdog and the sticks. All
+// startDevices starts what goes on at the serial ports, the watchdog, the modem and the
+// sticks. All
 // of it ends with ctx; stop ends Serve.
 func (a *App) startDevices(ctx context.Context, stop func(), running *sync.WaitGroup, address net.Addr) {
 	talk := a.newConsole(address, stop)
 	running.Go(func() { talk.Run(ctx) })
 	if a.config.Watchdog.Enabled {
 		running.Go(func() { a.watch(ctx, address) })
+	}
+	if a.modem != nil {
+		running.Go(func() { a.modem.Run(ctx) })
+	}
+	if name := a.config.Modem.Interface; name != "" {
+		running.Go(func() { a.countModem(ctx, name) })
 	}
 	if a.sticks = a.newSticks(); a.sticks != nil {
 		running.Go(func() { a.watchSticks(ctx) })

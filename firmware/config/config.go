@@ -28,6 +28,7 @@ type Config struct {
 	Clock    Clock
 	Console  Console
 	Watchdog Watchdog
+	Modem    Modem
 	Stick    Stick
 	LED      LED
 	Button   Button
@@ -154,6 +155,13 @@ type Console struct {
 // Watchdog is the [watchdog] table.
 type Watchdog struct {
 	Enabled bool
+}
+
+// Modem is the [modem] table: an LTE modem that is the way out.
+type Modem struct {
+	Port      string // of its commands; empty: it is not asked
+	Interface string // of the network; empty: its bytes are not counted
+	Roaming   bool   // what nobody waits for is fetched all the same
 }
 
 // Stick is the [stick] table: USB sticks.

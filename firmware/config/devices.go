@@ -36,6 +36,33 @@ func watchdogKeys(c *Watchdog) []key {
 	}
 }
 
+func modemKeys(c *Modem) []key {
+	return []key{
+		{"modem.port",
+			"Serial port at which the modem takes commands, and that nobody else uses: often the second or third that it has. Empty: it is not asked. Where ModemManager runs, leave the modem to it.",
+			`"/dev/ttyUSB2"`, text(&c.Port, func(s string) string {
+				if s == "" {
+					return ""
+				}
+				return checkDevice(s)
+			})},
+		{"modem.interface",
+			"Interface of the network that the modem makes. What goes through it is counted for each month. Empty: it is not.",
+			`"wwan0"`, text(&c.Interface, checkInterface)},
+		{"modem.roaming",
+			"Whether what nobody waits for is fetched while the modem is in a network that is not its own, which may be dear.",
+			"true", boolean(&c.Roaming)},
+	}
+}
+
+func checkInterface(s string) string {
+	const most = 15 // IFNAMSIZ, with a byte for the end
+	if len(s) > most || strings.ContainsAny(s, "/: \t") || s == "." || s == ".." || s != "" && !isPlain(s) {
+		return `the name of an interface such as "wwan0"`
+	}
+	return ""
+}
+
 func stickKeys(c *Stick) []key {
 	return []key{
 		{"stick.folder",

@@ -40,6 +40,7 @@ func tables() []table {
 		{"watchdog", "The watchdog of the hardware, which restarts a machine that hangs."},
 		{"led", "The light that says how the box is."},
 		{"button", "The button: press it once, and the light says which box this is; twice, and it syncs; hold it for 5 s, and the box ends; for 15 s, and its network settings and passphrase begin anew."},
+		{"modem", "An LTE modem that is the way to upstream: it is asked, and never told to dial."},
 		{"stick", "USB sticks that are plugged in."},
 		{"sync", "What this box holds before anyone asks for it."},
 		{"storage", "How the disk is used."},
@@ -69,7 +70,7 @@ func keysOf(c *Config) []key {
 				"Other indexes than that of [upstream], each as a table [[index]]: a name, under which it stands at /NAME/simple/, its url, and the projects that come from there and from nowhere else (* stands for anything). What no index claims comes from [upstream].",
 				`[{name="corp", url="http://pkg.example/", projects=["corp-*"]}]`, indexes{&c.Index}}},
 		serveKeys(&c.Serve), upstreamKeys(&c.Upstream), lineKeys(&c.Line), pullKeys(&c.Pull), policyKeys(&c.Policy), tlsKeys(&c.TLS), privateKeys(&c.Private), accessKeys(&c.Access), limitKeys(&c.Limits), confineKeys(&c.Confine),
-		clockKeys(&c.Clock), consoleKeys(&c.Console), watchdogKeys(&c.Watchdog), stickKeys(&c.Stick), ledKeys(&c.LED), buttonKeys(&c.Button),
+		clockKeys(&c.Clock), consoleKeys(&c.Console), watchdogKeys(&c.Watchdog), modemKeys(&c.Modem), stickKeys(&c.Stick), ledKeys(&c.LED), buttonKeys(&c.Button),
 		selectionKeys(&c.Sync), syncKeys(&c.Sync), storageKeys(&c.Storage), logKeys(&c.Log),
 	)
 }
