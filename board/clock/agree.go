@@ -3,6 +3,7 @@ package clock
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -12,6 +13,8 @@ type Sample struct {
 	Host string
 	Time time.Time // the true time at the moment At, by the host
 	At   time.Time // with a reading of the monotonic clock
+	// From is where the answer came from; the zero Addr: it is not known.
+	From netip.Addr
 	// Within is how far off Time may be for the way that the answer took, and for the
 	// precision of its form.
 	Within time.Duration
@@ -19,6 +22,16 @@ type Sample struct {
 
 // at is what the sample says of the time at another moment.
 func (s Sample) at(moment time.Time) time.Time { return s.Time.Add(moment.Sub(s.At)) }
+
+// apart gives one sample of each address: several names may be one machine.
+func apart(samples []Sample) (out []Sample) {
+	for _, s := range samples {
+		if !s.From.IsValid() || !slices.ContainsFunc(out, func(o Sample) bool { return o.From == s.From }) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
 
 // ErrDisagree: hosts that were asked for the time do not agree on it.
 var ErrDisagree = errors.New("those who were asked for the time do not agree")

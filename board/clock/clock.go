@@ -11,6 +11,7 @@ package clock
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -58,7 +59,18 @@ type Keeper struct {
 	mu      sync.Mutex
 	state   State
 	doubted bool // the clock has, or had, to be verified
+	word    word // the last of those who may change what is written down
 }
+
+// word is what somebody said at a moment of the monotonic clock: who sets the clock by
+// hand does not change it.
+type word struct {
+	source   Source
+	time, at time.Time
+}
+
+// now is what the word makes of the present moment.
+func (w word) now() time.Time { return w.time.Round(0).Add(time.Since(w.at)) }
 
 // New looks at the machine. Where there is reason to doubt its clock, that is set to
 // the latest time known to be over, if it is before; all else is Run's.
@@ -115,6 +127,16 @@ func (k *Keeper) take(o Offer) error {
 		}
 	}
 	k.state = next
+	switch o.Source {
+	case Kept:
+		k.word = word{Kept, k.o.Now(), time.Now()}
+	case Floor, NTP:
+		k.word = word{o.Source, o.Time, time.Now()}
+	case Person:
+		if o.Time.Before(k.word.now()) {
+			k.word = word{Person, o.Time, time.Now()}
+		}
+	}
 	if next != old {
 		k.o.Log.Debug("the state of the clock", "source", next.Source, "verified", next.Verified)
 		if k.o.Changed != nil {
@@ -132,6 +154,20 @@ func (k *Keeper) Person(now time.Time) error {
 		return &RefusedError{s.Sentence(k.o.Now())}
 	}
 	return err
+}
+
+// Over is the latest time that is known to be over, to be written down for the next
+// start (Options.Floor); the zero Time: nothing new is known. By who keeps the clock and
+// by several time servers it is true, wherever the clock stands. What only web servers, one
+// time server or a person say does not count, but that a person may have it earlier
+// than it was written down: then sure is false.
+func (k *Keeper) Over() (at time.Time, sure bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.word.source == Unknown {
+		return time.Time{}, false
+	}
+	return k.word.now(), k.word.source != Person
 }
 
 // State tells how the clock is.
@@ -207,7 +243,7 @@ func (k *Keeper) climb(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 2*patience)
 	defer cancel()
 	if k.o.NTP != nil {
-		err := k.ask(ctx, NTP, k.o.NTP, 1)
+		err := k.ask(ctx, NTP, k.o.NTP, 2)
 		if !errors.Is(err, errNobody) {
 			return // somebody answers: whoever disagrees now may agree next time
 		}
@@ -219,11 +255,15 @@ func (k *Keeper) climb(ctx context.Context) {
 
 var errNobody = errors.New("nobody told the time")
 
-// ask asks hosts of one kind, and takes what most of them say.
+// ask asks hosts of one kind, and takes what most of them say. errNobody: nobody
+// answered, or one time server alone with what is not believed.
 func (k *Keeper) ask(ctx context.Context, source Source, hosts func(context.Context) []Sample, needed int) error {
 	asked, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	samples := hosts(asked)
+	samples := apart(hosts(asked))
+	if source == NTP && len(samples) == 1 {
+		source, needed = Lone, 1
+	}
 	if len(samples) == 0 {
 		return errNobody
 	}
@@ -232,5 +272,9 @@ func (k *Keeper) ask(ctx context.Context, source Source, hosts func(context.Cont
 		k.o.Log.Warn("the clock could not be verified", "source", source, "reason", err)
 		return err
 	}
-	return k.take(Offer{Source: source, Time: now})
+	err = k.take(Offer{Source: source, Time: now})
+	if source == Lone && err != nil {
+		return fmt.Errorf("%w: %w", errNobody, err) // it must not keep the box from asking others
+	}
+	return err
 }

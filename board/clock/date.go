@@ -10,6 +10,8 @@ import (
 // QueryDate asks a web server for the time: the Date of its answer to a HEAD, whatever
 // its status is (RFC 9110 section 6.6.1). The address should be one in clear: a
 // certificate cannot be checked while the clock is wrong. Redirects are not followed.
+// A gateway or a proxy may answer for all hosts, at one address: neither address nor
+// status tells, so what such dates may do is bounded (State.Next, Keeper.Over).
 func QueryDate(ctx context.Context, client *http.Client, address string) (Sample, error) {
 	// What stands between must not answer from its memory.
 	req, err := http.NewRequestWithContext(ctx, http.MethodHead, address, nil)

@@ -11,17 +11,18 @@ type Source uint8
 // The sources: the ladder, from its foot.
 const (
 	Unknown Source = iota // nobody has said anything
-	Floor                 // the largest of build time, saved time and newest record: it is later than that
+	Floor                 // the later of build time and saved time: it is later than that
 	Person                // somebody has said so, at a browser or at the console
 	HTTP                  // the Date of several hosts
-	NTP                   // time servers
+	Lone                  // one time server, which nobody confirms
+	NTP                   // several time servers
 	Machine               // the machine: a clock that runs while it is off, or the host of a guest
 	Kept                  // another program keeps the clock
 	sources
 )
 
 // The names stand in JSON: they must not change.
-var sourceNames = [sources]string{"unknown", "floor", "person", "http", "ntp", "machine", "kept"}
+var sourceNames = [sources]string{"unknown", "floor", "person", "http", "lone", "ntp", "machine", "kept"}
 
 // String is the source's name.
 func (s Source) String() string {
@@ -53,7 +54,9 @@ func (s Source) phrase() string {
 	case Person:
 		return "what a person said"
 	case HTTP:
-		return "what several web servers say"
+		return "several web servers"
+	case Lone:
+		return "one time server"
 	case NTP:
 		return "time servers"
 	case Machine:
@@ -68,7 +71,7 @@ func (s Source) phrase() string {
 // in seconds, and what a person sends has been on its way for some.
 func (s Source) near() time.Duration {
 	switch s {
-	case NTP:
+	case NTP, Lone:
 		return 250 * time.Millisecond
 	case Floor:
 		return time.Second
@@ -85,6 +88,9 @@ const (
 	// leap is how far a clock that time servers have verified can be off at the next
 	// look; who says that it is farther is wrong.
 	leap = 10 * time.Minute
+	// stride is how far ahead of the clock a time may be that only web servers or one
+	// time server tell. They may be one machine, a gateway that answers for all hosts.
+	stride = 365 * 24 * time.Hour
 	// horizon is how long after the program was made a time is believed.
 	horizon = 20 * 365 * 24 * time.Hour
 )
@@ -128,10 +134,12 @@ func (s State) Next(o Offer, now, built time.Time) (next State, set time.Time, e
 		return s, time.Time{}, refused("%s is before this program was made (%s)", o.Time.UTC().Format(time.DateTime), built.UTC().Format(time.DateOnly))
 	case o.Time.Sub(built) > horizon:
 		return s, time.Time{}, refused("%s lies too far in the future to be believed", o.Time.UTC().Format(time.DateTime))
-	case s.Verified && s.Source > o.Source:
+	case s.Verified && s.Source > o.Source && (s.Source != NTP || o.Source != Lone):
 		return s, time.Time{}, refused("the clock is right already, by %s", s.Source.phrase())
-	case s.Verified && s.Source >= NTP && (ahead > leap || ahead < -leap):
+	case s.Verified && s.Source >= Lone && s.Source >= o.Source && (ahead > leap || ahead < -leap):
 		return s, time.Time{}, refused("a clock that was right lately cannot be off by %s", span(max(ahead, -ahead)))
+	case (o.Source == HTTP || o.Source == Lone) && ahead < -stride:
+		return s, time.Time{}, refused("a time %s ahead is believed of several time servers or a person, not of %s", span(-ahead), o.Source.phrase())
 	}
 	next = State{Source: o.Source, Verified: o.Source != Floor}
 	switch {
@@ -179,6 +187,9 @@ func (s State) Action() string {
 	switch {
 	case s.Verified:
 		return ""
+	case s.Off > 0 && s.Source != NTP && s.Source != Person:
+		// What is written down follows only those two.
+		return "tell the time at /admin/, then set the clock of the machine by hand (date -s), then start the program again"
 	case s.Off > 0:
 		return "set the clock of the machine by hand (date -s), then start the program again"
 	case s.Off < 0:

@@ -37,6 +37,16 @@ func TestNext(t *testing.T) {
 		{"what was verified cannot be far off", good, Offer{NTP, truth.Add(time.Hour)}, truth, good, time.Time{}, true},
 		{"a drift is mended", good, Offer{NTP, truth.Add(time.Second)}, truth, good, truth.Add(time.Second), false},
 		{"time servers correct a person", State{Source: Person, Verified: true}, Offer{NTP, truth.Add(time.Hour)}, truth, good, truth.Add(time.Hour), false},
+		{"several time servers may go far", State{Source: Floor}, Offer{NTP, built.AddDate(10, 0, 0)}, built, good, built.AddDate(10, 0, 0), false},
+		{"a person may go far", State{Source: Floor}, Offer{Person, built.AddDate(10, 0, 0)}, built, State{Source: Person, Verified: true}, built.AddDate(10, 0, 0), false},
+		{"a person may not go everywhere", State{Source: Floor}, Offer{Person, built.AddDate(21, 0, 0)}, built, State{Source: Floor}, time.Time{}, true},
+		{"one time server may go near", State{Source: Floor}, Offer{Lone, truth}, built, State{Source: Lone, Verified: true}, truth, false},
+		{"one time server may not go far", State{Source: Floor}, Offer{Lone, built.AddDate(2, 0, 0)}, built, State{Source: Floor}, time.Time{}, true},
+		{"web servers may not go far", State{Source: Floor}, Offer{HTTP, built.AddDate(2, 0, 0)}, built, State{Source: Floor}, time.Time{}, true},
+		{"web servers confirm what a person said", State{Source: Person, Verified: true}, Offer{HTTP, built.AddDate(10, 0, 0)}, built.AddDate(10, 0, 0), State{Source: HTTP, Verified: true}, time.Time{}, false},
+		{"several time servers correct one", State{Source: Lone, Verified: true}, Offer{NTP, truth.Add(time.Hour)}, truth, good, truth.Add(time.Hour), false},
+		{"one time server mends a drift", good, Offer{Lone, truth.Add(time.Second)}, truth, State{Source: Lone, Verified: true}, truth.Add(time.Second), false},
+		{"one time server does not know better than several", good, Offer{Lone, truth.Add(time.Hour)}, truth, good, time.Time{}, true},
 	} {
 		got, set, err := c.state.Next(c.offer, c.now, built)
 		var refused *RefusedError
@@ -143,7 +153,10 @@ func TestDoubt(t *testing.T) {
 		{"a PC that nobody keeps", Facts{RTC: truth}, truth, false},
 		{"a guest without a clock of its own", Facts{}, truth, false},
 		{"any machine at 1970", Facts{}, epoch, true},
-		{"one that is kept, before what it has seen", Facts{Kept: true}, floor.Add(-time.Minute), true},
+		{"one that is kept, before what is written down", Facts{Kept: true}, floor.Add(-time.Minute), false},
+		{"a PC, before what is written down", Facts{RTC: truth}, floor.Add(-6 * time.Hour), false},
+		{"a board that somebody keeps, before what is written down", Facts{Board: true, Kept: true}, floor.AddDate(0, -1, 0), false},
+		{"a board with a battery, before what is written down", Facts{Board: true, RTC: floor.Add(-time.Hour)}, floor.Add(-time.Hour), true},
 		{"any machine in 2100", Facts{}, truth.AddDate(74, 0, 0), true},
 		{"a board", Facts{Board: true}, truth, true},
 		{"a board that somebody keeps", Facts{Board: true, Kept: true}, truth, false},

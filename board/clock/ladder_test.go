@@ -3,6 +3,7 @@ package clock
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -61,6 +62,17 @@ func says(ahead time.Duration, n int) func(context.Context) []Sample {
 	}
 }
 
+// same is one machine that answers by many names.
+func same(ahead time.Duration, n int) func(context.Context) []Sample {
+	return func(ctx context.Context) []Sample {
+		out := says(ahead, n)(ctx)
+		for i := range out {
+			out[i].From = netip.AddrFrom4([4]byte{192, 0, 2, 1})
+		}
+		return out
+	}
+}
+
 func nobody(context.Context) []Sample { return nil }
 
 func running(t *testing.T, k *Keeper) (stop func()) {
@@ -78,6 +90,10 @@ func TestLadder(t *testing.T) {
 		source    Source
 	}{
 		{"time servers", says(0, 3), says(time.Hour, 3), NTP},
+		{"one time server", says(0, 1), nobody, Lone},
+		{"one time server from the far future, and web servers", says(10*365*24*time.Hour, 1), says(0, 2), HTTP},
+		{"four names of one machine from the far future", same(10*365*24*time.Hour, 4), nobody, Floor},
+		{"a gateway from the far future that answers for all", nobody, says(10*365*24*time.Hour, 4), Floor},
 		{"web servers where UDP is blocked", nobody, says(0, 2), HTTP},
 		{"one web server of several is not enough", nobody, says(0, 1), Floor},
 		{"nobody", nobody, nobody, Floor},

@@ -36,13 +36,19 @@ func Look(root string) Facts {
 }
 
 // Doubt says whether a clock that shows now has to be verified before it is believed.
-// floor is the latest time that is known to be over.
+// floor is the latest time that this box has written down as over, or built. What is
+// written down may be wrong: it says nothing against a clock that somebody keeps, nor
+// against that of a machine that is no board, if it shows a time that can be.
 func (f Facts) Doubt(now, floor, built time.Time) bool {
 	switch {
-	case now.Before(floor.Add(-time.Second)), now.Sub(built) > horizon:
-		return true
-	case f.Kept, !f.Board:
+	case f.Kept:
 		return false
+	case now.Before(built.Add(-time.Second)), now.Sub(built) > horizon:
+		return true
+	case !f.Board:
+		return false
+	case now.Before(floor.Add(-time.Second)):
+		return true
 	}
 	// A clock that runs on a battery and agrees with the system's set it at the start.
 	apart := now.Round(0).Sub(f.RTC.Round(0))

@@ -70,6 +70,9 @@ func exchange(conn net.Conn) (Sample, error) {
 		}
 		now := time.Now()
 		s, err := parseAnswer(answer[:n], [8]byte(question[40:48]), sent, now)
+		if from, ok := conn.RemoteAddr().(*net.UDPAddr); ok {
+			s.From = from.AddrPort().Addr().Unmap()
+		}
 		if err == nil || !errors.Is(err, errForeign) {
 			return s, err
 		}

@@ -112,6 +112,9 @@ func TestQueryNTP(t *testing.T) {
 				return
 			}
 			off := s.at(time.Now()).Sub(time.Now().Add(ahead))
+			if s.From.String() != "127.0.0.1" {
+				t.Errorf("it came from %v", s.From)
+			}
 			if err != nil || off > s.Within+time.Second || off < -s.Within-time.Second {
 				t.Errorf("off by %v, %+v, %v", off, s, err)
 			}

@@ -66,7 +66,7 @@ func (t *timing) probe() health.Finding {
 func (a *App) startClock() *clock.Keeper {
 	c := a.config
 	o := clock.Options{
-		Built: made(), Floor: a.latest, Always: c.Clock.Verify == config.VerifyAlways, Never: c.Clock.Verify == config.VerifyNever,
+		Built: made(), Floor: a.noted, Always: c.Clock.Verify == config.VerifyAlways, Never: c.Clock.Verify == config.VerifyNever,
 		DateHosts: len(c.Clock.WebServers), Log: a.log,
 	}
 	servers := &clock.Servers{Log: a.log, List: func() []string { return append(clock.LeaseServers("/"), c.Clock.Servers...) }}
@@ -121,42 +121,50 @@ func made() time.Time {
 	return at
 }
 
-// latest is the latest time that this box has written down: by itself, or with what
-// became of the line.
-func (a *App) latest() time.Time {
+// noted is the time that this box has written down as over; zero: none. What else bears
+// a time, the events of the line say, has it from whoever was believed then.
+func (a *App) noted() time.Time {
 	var at time.Time
-	if raw, err := a.Store.Value(clockKey); err == nil && raw != nil && json.Unmarshal(raw, &at) != nil {
-		at = time.Time{}
-	}
-	events, err := a.record.recent(1)
-	if err == nil && len(events) == 1 && !events[0].Guessed && events[0].Wall.After(at) {
-		at = events[0].Wall
+	if raw, err := a.Store.Value(clockKey); err != nil || raw == nil || json.Unmarshal(raw, &at) != nil {
+		return time.Time{}
 	}
 	return at
+}
+
+// noteTime writes down what time it is, as far as those who are sure have told. Where
+// later is false, it only replaces one that is too late.
+func (a *App) noteTime(keeper *clock.Keeper, later bool) {
+	at, sure := keeper.Over()
+	old := a.noted()
+	wrong := at.Before(old.Add(-time.Second))
+	if a.Store.ReadOnly() || at.IsZero() || !wrong && (!later || !sure) {
+		return
+	}
+	raw, err := json.Marshal(at.UTC().Round(time.Second))
+	if err == nil {
+		err = a.Store.SetValue(clockKey, raw)
+	}
+	switch {
+	case err == nil && wrong:
+		a.log.Info("the time that was written down was too late", "was", old, "is", at)
+	case err != nil && !errors.Is(err, storage.ErrFull):
+		a.log.Warn("the time could not be written down", "reason", err)
+	}
 }
 
 // tendClock writes down what time it is, on a box that would not know after a power
 // cut, and has the engines go on when the time is known; until ctx ends. It is for the
 // rooms that are open.
 func (a *App) tendClock(ctx context.Context) {
-	store, engines, keeper := a.Store, a.engines(), a.timing.keeper.Load()
-	if keeper == nil || !keeper.Doubted() {
+	engines, keeper := a.engines(), a.timing.keeper.Load()
+	if keeper == nil {
+		return
+	}
+	if !keeper.Doubted() {
+		a.noteTime(keeper, false)
 		return // it costs such a machine nothing
 	}
-	save := func() {
-		// Where nobody has verified it, the clock is behind rather than ahead.
-		if s := keeper.State(); store.ReadOnly() || !s.Verified && s.Source != clock.Floor {
-			return
-		}
-		raw, err := json.Marshal(keeper.Now().UTC().Round(time.Second))
-		if err == nil {
-			err = store.SetValue(clockKey, raw)
-		}
-		if err != nil && !errors.Is(err, storage.ErrFull) {
-			a.log.Warn("the time could not be written down", "reason", err)
-		}
-	}
-	defer save()
+	defer a.noteTime(keeper, true)
 	ticker := time.NewTicker(clockEvery)
 	defer ticker.Stop()
 	for {
@@ -164,13 +172,14 @@ func (a *App) tendClock(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			save()
+			a.noteTime(keeper, true)
 		case <-a.timing.changed:
+			// While nobody is believed this comes often: the card is to be spared.
+			a.noteTime(keeper, keeper.Verified())
 			if !keeper.Verified() {
 				continue
 			}
 			a.log.Info("the time is known", "source", keeper.State().Source)
-			save()
 			for _, e := range engines {
 				e.Poke()
 			}

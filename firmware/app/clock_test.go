@@ -74,6 +74,7 @@ func TestClockIn1970(t *testing.T) {
 				a.Clock = func(o *clock.Options) {
 					o.Now, o.Set, o.Facts = machine.now, machine.set, func() clock.Facts { return clock.Facts{Board: true} }
 					o.NTP, o.Date, o.DateHosts = answers(ntp, 1), answers(web, 2), 2
+					o.Built = time.Now().AddDate(0, -1, 0)
 				}
 			})
 			// The pass that came with the start has been refused the line.
@@ -94,7 +95,7 @@ func TestClockIn1970(t *testing.T) {
 			if v := status.Health; v.Severity != health.Attention || !strings.Contains(v.Summary, "not verified") || v.Action == "" {
 				t.Errorf("health: %+v", v)
 			}
-			if shows := machine.now(); shows.Year() < 2026 {
+			if shows := machine.now(); time.Since(shows) > 32*24*time.Hour {
 				t.Errorf("the clock shows %v, which was over when this was made", shows)
 			}
 
@@ -131,7 +132,7 @@ func TestClockIsSaved(t *testing.T) {
 		})
 	}
 	s := start(&fakeClock{}, func(context.Context) []clock.Sample {
-		return []clock.Sample{{Time: right, At: time.Now()}}
+		return []clock.Sample{{Time: right, At: time.Now()}, {Time: right, At: time.Now()}}
 	})
 	s.diary.await(t, "the time is known")
 	s.end()
