@@ -158,16 +158,15 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// Connections that net/http has for good are closed like others while they wait, for a
-// request or for the rest of one, and not while they are answered, be it a request that
-// came together with the one before.
-func TestLimitsForNetHTTP(t *testing.T) {
-	f := &front{block: make(chan struct{})}
+// crowdedFront serves a front with room for four connections. idle tells of each that
+// begins to wait for a request in net/http.
+func crowdedFront(t *testing.T, f *front) (address string, idle <-chan struct{}) {
+	t.Helper()
 	inner := settings(f)
-	idle := make(chan struct{}, 100)
+	waits := make(chan struct{}, 100)
 	inner.ConnState = func(_ net.Conn, to http.ConnState) {
 		if to == http.StateIdle {
-			idle <- struct{}{}
+			waits <- struct{}{}
 		}
 	}
 	server := quick.New(inner, quick.Options{Most: 4})
@@ -177,43 +176,54 @@ func TestLimitsForNetHTTP(t *testing.T) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(l) }()
-	through := func(path string) string { return get(path, "Keep-Alive: x") }
-	await := func(what string, done func() bool) {
-		t.Helper()
-		for !done() {
-			select {
-			case <-t.Context().Done():
-				t.Fatal(what)
-			case <-time.After(time.Millisecond):
-			}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
 		}
-	}
-	var waiting []*client
-	for i := range 4 {
-		c := dial(t, l.Addr().String())
+		if err := <-ended; err != http.ErrServerClosed {
+			t.Error(err)
+		}
+	})
+	return l.Addr().String(), waits
+}
+
+// through is a request after which net/http has the connection for good.
+func through(path string) string { return get(path, "Keep-Alive: x") }
+
+// Connections that net/http has for good are closed like others while they wait for a
+// request, or for the rest of one, and not while they are answered.
+func TestLimitsForNetHTTP(t *testing.T) {
+	f := &front{block: make(chan struct{})}
+	address, idle := crowdedFront(t, f)
+	var waiting, busy []*client
+	for range 4 {
+		c := dial(t, address)
 		c.send(through("/page"))
 		c.mustAnswer()
 		<-idle
-		if i == 3 {
-			c.send("POST /page HTTP/1.1\r\nHost: b")
-		}
 		waiting = append(waiting, c)
 	}
-	var busy []*client
-	for i := range 4 {
-		c := dial(t, l.Addr().String())
+	waiting[3].send("POST /page HTTP/1.1\r\nHost: b")
+	for i, old := range waiting {
+		c := dial(t, address)
 		before := f.asked.Load()
 		c.send(through("/page") + through("/slow"))
 		if got := c.mustAnswer(); !strings.Contains(got, "200 OK") {
 			t.Fatalf("client %d instead of one that waits: %s", i, got)
 		}
-		if got, err := waiting[i].answer(http.MethodGet); err == nil {
+		if got, err := old.answer(http.MethodGet); err == nil {
 			t.Errorf("connection %d, which waited longest, is open: %s", i, got)
 		}
-		await("the second request does not arrive", func() bool { return f.asked.Load() == before+2 })
+		for f.asked.Load() < before+2 {
+			select {
+			case <-t.Context().Done():
+				t.Fatal("the second request does not arrive")
+			case <-time.After(time.Millisecond):
+			}
+		}
 		busy = append(busy, c)
 	}
-	refused := dial(t, l.Addr().String())
+	refused := dial(t, address)
 	refused.send(get("/page"))
 	if got := refused.mustAnswer(); !strings.Contains(got, "503") {
 		t.Error(got)
@@ -224,17 +234,19 @@ func TestLimitsForNetHTTP(t *testing.T) {
 			t.Error(got)
 		}
 	}
-	// The first part of a head that is for net/http, and never the rest.
-	for range 8 { // after the first answers, and the second
-		<-idle
-	}
-	begun := dial(t, l.Addr().String())
-	if err := begun.SetReadDeadline(time.Now().Add(inner.ReadHeaderTimeout / 2)); err != nil {
+}
+
+// Who sends the first part of a head that is for net/http, and never the rest, is closed
+// for others.
+func TestLimitsForHeads(t *testing.T) {
+	address, idle := crowdedFront(t, &front{})
+	begun := dial(t, address)
+	if err := begun.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil { // before net/http gives up
 		t.Fatal(err)
 	}
 	begun.send("POST /page HTTP/1.1\r\n")
 	for range 4 { // the last of which finds that it has waited longest
-		c := dial(t, l.Addr().String())
+		c := dial(t, address)
 		c.send(through("/page"))
 		if got := c.mustAnswer(); !strings.Contains(got, "200 OK") {
 			t.Error(got)
@@ -242,13 +254,7 @@ func TestLimitsForNetHTTP(t *testing.T) {
 		<-idle
 	}
 	if got, err := begun.answer(http.MethodGet); err == nil || strings.Contains(err.Error(), "timeout") {
-		t.Errorf("a head that was begun is waited for: %s, %v", got, err)
-	}
-	if err := server.Shutdown(t.Context()); err != nil {
-		t.Error(err)
-	}
-	if err := <-ended; err != http.ErrServerClosed {
-		t.Error(err)
+		t.Errorf("it is waited for: %s, %v", got, err)
 	}
 }
 
