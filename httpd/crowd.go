@@ -51,10 +51,7 @@ func (c *Crowd) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		g := &guest{Conn: conn, crowd: c}
-		if at, is := conn.RemoteAddr().(*net.TCPAddr); is {
-			g.from = quick.Host(at.AddrPort().Addr())
-		}
+		g := &guest{Conn: conn, crowd: c, from: quick.Host(conn.RemoteAddr(), conn.LocalAddr())}
 		if c.admit(g) {
 			return g, nil
 		}

@@ -129,6 +129,9 @@ type comer struct {
 func (c *comer) RemoteAddr() net.Addr {
 	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(c.from), 1))
 }
+func (c *comer) LocalAddr() net.Addr {
+	return &net.TCPAddr{IP: net.ParseIP("2001:db8:0:9::1"), Port: 80}
+}
 func (c *comer) Close() error { return nil }
 
 func (l *comers) Accept() (net.Conn, error) {
@@ -140,9 +143,10 @@ func (l *comers) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// TestCrowdOfNetwork: the addresses of one IPv6 network are one client.
+// TestCrowdOfNetwork: the addresses of one IPv6 network are one client, but not of
+// our own.
 func TestCrowdOfNetwork(t *testing.T) {
-	l := &comers{from: []string{"2001:db8::1", "2001:db8::2:3", "2001:db8:0:1::1", "192.0.2.1", "192.0.2.2"}}
+	l := &comers{from: []string{"2001:db8::1", "2001:db8::2:3", "2001:db8:0:1::1", "192.0.2.1", "192.0.2.2", "2001:db8:0:9::2", "2001:db8:0:9::3"}}
 	crowd := httpd.NewCrowd(l, httpd.NewServer(nil, nil, httpd.Limits{}), 100, 1)
 	var admitted []string
 	for {
@@ -152,7 +156,7 @@ func TestCrowdOfNetwork(t *testing.T) {
 		}
 		admitted = append(admitted, c.RemoteAddr().String())
 	}
-	want := []string{"[2001:db8::1]:1", "[2001:db8:0:1::1]:1", "192.0.2.1:1", "192.0.2.2:1"}
+	want := []string{"[2001:db8::1]:1", "[2001:db8:0:1::1]:1", "192.0.2.1:1", "192.0.2.2:1", "[2001:db8:0:9::2]:1", "[2001:db8:0:9::3]:1"}
 	if !slices.Equal(admitted, want) {
 		t.Errorf("%q are admitted instead of %q", admitted, want)
 	}

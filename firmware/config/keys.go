@@ -224,7 +224,7 @@ func limitKeys(c *Limits) []key {
 			"Connections that may be open at once, for http and as many for https. One more takes the place of the one that has been waiting longest for a request.",
 			"512", integer(&c.Connections, MinConnections, 65536)},
 		{"limits.connections-per-address",
-			"How many of them one address may have; of IPv6, one network (/64). All computers behind a router that translates addresses, as in many classrooms, are one.",
+			"How many of them one address may have; of IPv6, one network (/64), if it is not the box's own. All computers behind a router that translates addresses, as in many classrooms, are one.",
 			"128", integer(&c.ConnectionsPerAddress, MinConnections, 65536)},
 		{"limits.header-size",
 			"Bytes that the head of a request may have.",

@@ -63,25 +63,29 @@ func TestCloseWhileAnswered(t *testing.T) {
 	}
 }
 
-// Addresses of one IPv6 network are one client.
+// TestHost: addresses of one IPv6 network are one client, but not of our own.
 func TestHost(t *testing.T) {
+	local := &net.TCPAddr{IP: net.ParseIP("2001:db8:0:9::1"), Port: 80}
+	host := func(text string) netip.Addr {
+		return Host(net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(text), 1)), local)
+	}
 	for _, c := range []struct {
 		one, other string
 		same       bool
 	}{
 		{"2001:db8::1", "2001:db8::ffff:1:2:3", true},
 		{"2001:db8::1", "2001:db8:0:1::1", false},
+		{"2001:db8:0:9::2", "2001:db8:0:9::3", false}, // our own network
+		{"fe80::1%eth0", "fe80::2%eth0", false},
 		{"192.0.2.1", "192.0.2.2", false},
 		{"192.0.2.1", "::ffff:192.0.2.1", true},
 		{"::ffff:192.0.2.1", "::ffff:192.0.2.2", false},
-		{"fe80::1%eth0", "fe80::2%eth0", true},
 	} {
-		s := New(&http.Server{}, Options{PerAddress: 1})
-		if !s.admit(&conn{s: s, from: netip.MustParseAddr(c.one)}) {
-			t.Fatal("the first one is not admitted")
+		if same := host(c.one) == host(c.other); same != c.same {
+			t.Errorf("%s and %s are one host: %v", c.one, c.other, same)
 		}
-		if admitted := s.admit(&conn{s: s, from: netip.MustParseAddr(c.other)}); admitted == c.same {
-			t.Errorf("after %s, %s is admitted: %v", c.one, c.other, admitted)
-		}
+	}
+	if a := Host(&net.UnixAddr{Name: "x"}, nil); a.IsValid() {
+		t.Errorf("a socket of no network has the address %s", a)
 	}
 }

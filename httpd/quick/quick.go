@@ -173,9 +173,7 @@ func (s *Server) accept(nc net.Conn) {
 		return
 	}
 	c := &conn{TCPConn: tcp, s: s, raw: raw}
-	if at, is := tcp.RemoteAddr().(*net.TCPAddr); is {
-		c.from = at.AddrPort().Addr()
-	}
+	c.from = Host(tcp.RemoteAddr(), tcp.LocalAddr())
 	c.peek = c.fillPooled
 	c.since.Store(time.Now().UnixNano())
 	if !s.admit(c) {
@@ -187,15 +185,25 @@ func (s *Server) accept(nc net.Conn) {
 
 type address = netip.Addr
 
-// Host gives what all connections of one host have in common, of the address of one: an
-// IPv4 address, or the network (/64) of an IPv6 one, of which a host has as many
-// addresses as it likes.
-func Host(a netip.Addr) netip.Addr {
-	a = a.Unmap()
-	if p, err := a.Prefix(64); err == nil && a.Is6() {
-		return p.Addr()
+// Host gives what all connections of one host have in common, of the addresses of one
+// at both ends: an IPv4 address; an IPv6 address of our own network; of another, its
+// network (/64), in which a host has as many addresses as it likes. That of our own is
+// shared by the whole LAN, which must not wait for one of its hosts.
+func Host(remote, local net.Addr) netip.Addr {
+	from, at := addressOf(remote), addressOf(local)
+	network, err := from.Prefix(64)
+	if err != nil || !from.Is6() || from.IsLinkLocalUnicast() || network.Contains(at) {
+		return from
 	}
-	return a
+	return network.Addr()
+}
+
+// addressOf is zero where an address is none of TCP over IP.
+func addressOf(a net.Addr) netip.Addr {
+	if tcp, is := a.(*net.TCPAddr); is {
+		return tcp.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
 }
 
 // handOver gives a connection to net/http.

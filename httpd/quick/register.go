@@ -40,7 +40,6 @@ func (r *register) open(o Options) {
 // that waits for a request is closed, of the same address where that has too many.
 func (s *Server) admit(c *conn) bool {
 	r := &s.register
-	c.from = Host(c.from)
 	r.mu.Lock()
 	if s.draining.Load() {
 		r.mu.Unlock()
