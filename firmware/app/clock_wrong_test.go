@@ -78,7 +78,7 @@ func TestClockTooFarAhead(t *testing.T) {
 			}
 
 			machine = &fakeClock{} // date -s
-			s = startAt(t, conf, machine, board, c.ntp)
+			startAt(t, conf, machine, board, c.ntp)
 			if off := machine.off(); off.Abs() > time.Minute {
 				t.Errorf("set by hand and started again, the clock is off by %v", off)
 			}
