@@ -17,6 +17,7 @@ func TestMain(m *testing.M) {
 		"console":  playConsole,
 		"stick":    playStick,
 		"clock":    playClock,
+		"onboard":  playOnBoard,
 	})
 }
 
