@@ -1,6 +1,7 @@
 package quick
 
 import (
+	"container/list"
 	"sync"
 	"sync/atomic"
 )
@@ -26,17 +27,27 @@ type answer struct {
 	recent atomic.Bool
 }
 
+// kept is an answer, and the request that it is for.
+type kept struct {
+	key string
+	*answer
+}
+
 // table keeps answers by request. It is safe for concurrent use.
 type table struct {
 	mu      sync.RWMutex
-	answers map[string]*answer
+	answers map[string]*list.Element
+	queue   *list.List // of kept; the first is the next to go
 	flights map[string]*flight
 	bodies  map[*byte]int // how many answers share a body
 	size    int
 }
 
 func newTable() *table {
-	return &table{answers: make(map[string]*answer), flights: make(map[string]*flight), bodies: make(map[*byte]int)}
+	return &table{
+		answers: make(map[string]*list.Element), queue: list.New(),
+		flights: make(map[string]*flight), bodies: make(map[*byte]int),
+	}
 }
 
 // key appends what decides about the answer to a plain request: all that is in it,
@@ -57,12 +68,21 @@ func (h *head) key(b []byte) []byte {
 // get gives what is kept for a request; nil where nothing is.
 func (t *table) get(key []byte) *answer {
 	t.mu.RLock()
-	a := t.answers[string(key)]
+	a := t.find(key)
 	t.mu.RUnlock()
 	if a != nil && !a.recent.Load() {
 		a.recent.Store(true)
 	}
 	return a
+}
+
+// find is get without a trace. t.mu is held.
+func (t *table) find(key []byte) *answer {
+	place := t.answers[string(key)]
+	if place == nil {
+		return nil
+	}
+	return place.Value.(kept).answer
 }
 
 // put keeps an answer, unless it is too large. What was not asked for lately makes
@@ -74,8 +94,7 @@ func (t *table) put(key string, a *answer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.remove(key)
-	a.recent.Store(true)
-	t.answers[key] = a
+	t.answers[key] = t.queue.PushBack(kept{key, a})
 	t.size += entryCost + len(key) + len(a.head)
 	if len(a.body) > 0 {
 		if t.bodies[&a.body[0]]++; t.bodies[&a.body[0]] == 1 {
@@ -83,33 +102,32 @@ func (t *table) put(key string, a *answer) {
 		}
 	}
 	for t.size > maxKept {
-		t.sweep(key)
+		t.evict()
 	}
 }
 
-// sweep removes answers until there is room, but for the newest. One that was asked
-// for since the last sweep has a second chance.
-func (t *table) sweep(newest string) {
-	for key, a := range t.answers {
-		switch {
-		case t.size <= maxKept:
-			return
-		case key == newest:
-		case a.recent.Load():
-			a.recent.Store(false)
-		default:
-			t.remove(key)
-		}
+// evict removes the answer that came first, or, where that was asked for since it came
+// or since it was spared, spares it once (the CLOCK algorithm): it is then the last to
+// go. t.mu is held, and there is an answer.
+func (t *table) evict() {
+	first := t.queue.Front()
+	k := first.Value.(kept)
+	if k.recent.CompareAndSwap(true, false) {
+		t.queue.MoveToBack(first)
+		return
 	}
+	t.remove(k.key)
 }
 
 // remove takes an answer away, if there is one. t.mu is held.
 func (t *table) remove(key string) {
-	a := t.answers[key]
-	if a == nil {
+	place := t.answers[key]
+	if place == nil {
 		return
 	}
+	a := place.Value.(kept)
 	delete(t.answers, key)
+	t.queue.Remove(place)
 	t.size -= entryCost + len(key) + len(a.head)
 	if len(a.body) > 0 {
 		if t.bodies[&a.body[0]]--; t.bodies[&a.body[0]] == 0 {
@@ -124,7 +142,7 @@ func (t *table) remove(key string) {
 func (t *table) drop(key []byte, a *answer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.answers[string(key)] == a {
+	if t.find(key) == a {
 		t.remove(string(key))
 	}
 }
@@ -134,6 +152,7 @@ func (t *table) clear() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	clear(t.answers)
+	t.queue.Init()
 	clear(t.bodies)
 	t.size = 0
 }

@@ -39,8 +39,11 @@ func TestTable(t *testing.T) {
 	if table.get([]byte("hot")) == nil {
 		t.Error("an answer is gone since one before it did not hold")
 	}
-	for key, a := range table.answers {
-		table.drop([]byte(key), a)
+	for key := range table.answers {
+		table.drop([]byte(key), table.find([]byte(key)))
+	}
+	if len(table.answers) != 0 || table.queue.Len() != 0 {
+		t.Errorf("%d answers that do not hold are kept, %d stand in the queue", len(table.answers), table.queue.Len())
 	}
 	if len(table.bodies) != 0 {
 		t.Errorf("%d bodies of answers that do not hold are kept", len(table.bodies))
