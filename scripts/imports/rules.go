@@ -43,7 +43,7 @@ var mayImport = map[string][]string{
 	"firmware/keyring":         {vocabulary},
 	"firmware/certs":           {},
 	"firmware/confine":         {},
-	"firmware/app":             {"httpd/...", "syncer/...", "storage/...", "board/...", "firmware/config", "firmware/health", "firmware/keyring", "firmware/certs", "firmware/confine"},
+	"firmware/app":             {"httpd/...", "syncer/...", "storage/...", "board/...", "firmware/config", "firmware/health", "firmware/keyring", "firmware/certs", "firmware/confine", "firmware/machine"},
 	"firmware/cmd":             {"firmware/app"},
 	"firmware/cmd/cheeseboard": {"firmware/app", "firmware/demo"},
 	"firmware/cmd/lyingindex":  {"syncer/upstreamtest"},
@@ -53,6 +53,8 @@ var mayImport = map[string][]string{
 	"firmware/cmd/tripbench":   {"syncer/farline", "syncer/upstreamtest"},
 	"firmware/demo":            {"firmware/app", "syncer/upstreamtest"},
 	"firmware/guest":           {},
+	"firmware/machine":         {},
+	"firmware/update":          {"firmware/machine", "storage/durable"},
 	"firmware/e2e":             {"firmware/app", "firmware/config", "storage/...", "syncer/upstreamtest"},
 }
 
