@@ -30,6 +30,7 @@ type Check struct {
 
 // Options are what a watchdog is kept by.
 type Options struct {
+	What   string                 // is kept, in the log; "": "hardware watchdog"
 	Open   func() (Device, error) // nil: OpenDevice
 	Checks []Check
 	// Every is the time between two rounds of checks, and so often something is written
@@ -51,6 +52,9 @@ const (
 // Run keeps the device quiet until ctx ends, and then disarms it. Where there is no
 // device it says so in the log, and returns. It starts nothing before it has the device.
 func Run(ctx context.Context, o Options) error {
+	if o.What == "" {
+		o.What = "hardware watchdog"
+	}
 	if o.Open == nil {
 		o.Open = OpenDevice
 	}
@@ -65,7 +69,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	device, err := o.Open()
 	if errors.Is(err, fs.ErrNotExist) {
-		o.Log.Info("there is no hardware watchdog: a machine that hangs is not restarted")
+		o.Log.Info("there is no " + o.What + ": a machine that hangs is not restarted")
 		return nil
 	}
 	if err != nil {
@@ -76,7 +80,7 @@ func Run(ctx context.Context, o Options) error {
 		o.Log.Warn("the watchdog does not tell its time-out, and is taken for one of 10 s", "reason", err)
 		timeout = 10 * time.Second
 	}
-	o.Log.Info("the hardware watchdog is armed", "timeout", timeout, "after", o.Patience)
+	o.Log.Info("the "+o.What+" is armed", "timeout", timeout, "after", o.Patience)
 	k := &keeper{o: o, last: make([]time.Time, len(o.Checks)), why: make([]error, len(o.Checks))}
 	for i := range k.last {
 		k.last[i] = time.Now() // the box has just started
@@ -93,7 +97,7 @@ func Run(ctx context.Context, o Options) error {
 	if err := device.Close(); err != nil {
 		return fmt.Errorf("disarm the watchdog: %w", err)
 	}
-	o.Log.Info("the hardware watchdog is disarmed")
+	o.Log.Info("the " + o.What + " is disarmed")
 	return nil
 }
 
@@ -154,12 +158,12 @@ func (k *keeper) pet(device Device, timeout time.Duration, ended <-chan struct{}
 		switch {
 		case len(names) == 0:
 			if err := device.Ping(); err != nil {
-				k.o.Log.Error("the watchdog could not be petted", "reason", err)
+				k.o.Log.Error("the "+k.o.What+" could not be petted", "reason", err)
 			}
 			warned = false
 		case !warned:
 			warned = true
-			k.o.Log.Error("the box does not work: the watchdog will restart the machine", "failed", names, "for", k.o.Patience, "reason", why)
+			k.o.Log.Error("the box does not work: the "+k.o.What+" will bite", "failed", names, "for", k.o.Patience, "reason", why)
 		}
 		select {
 		case <-ended:

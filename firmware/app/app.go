@@ -68,12 +68,13 @@ type App struct {
 	recent *recent        // lines of the log
 	sticks *stick.Watcher // nil: they are left alone
 
-	modem   *modem.Gauge // nil: it is not asked
-	mayRoam bool
-	used    atomic.Pointer[modem.Used] // nil: not counted
-	panel   *Panel                     // nil: this box has none
-	vitals  *vitals.Monitor            // nil: nobody looks at the machine
-	moving  atomic.Int32               // above 0 while the data folder is copied, or closed
+	modem      *modem.Gauge // nil: it is not asked
+	mayRoam    bool
+	used       atomic.Pointer[modem.Used] // nil: not counted
+	panel      *Panel                     // nil: this box has none
+	supervisor *Supervisor                // nil: nobody is told
+	vitals     *vitals.Monitor            // nil: nobody looks at the machine
+	moving     atomic.Int32               // above 0 while the data folder is copied, or closed
 	// confined are the folders that the process can write; nil: all that its user can.
 	confined []string
 	// guesses counts wrong tokens and passphrases.

@@ -88,7 +88,10 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 		ready(listener.Addr())
 	}
 	a.panel.serves(a.scene)
+	a.tellReady()
+	running.Go(func() { a.report(ctx, listener.Addr()) })
 	<-ctx.Done()
+	a.tellStopping()
 	a.panel.serves(nil)
 	a.log.Info("stopping")
 	stopCtx, stopped := context.WithTimeout(context.WithoutCancel(ctx), grace)

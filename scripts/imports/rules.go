@@ -37,13 +37,21 @@ var mayImport = map[string][]string{
 	"board":   {},
 	"scripts": {},
 
-	"firmware":                 {},
-	"firmware/config":          {vocabulary, "syncer/budget", "syncer/policy"}, // which read the times of the week, and what is blocked
-	"firmware/health":          {},
-	"firmware/keyring":         {vocabulary},
-	"firmware/certs":           {},
-	"firmware/confine":         {},
-	"firmware/app":             {"httpd/...", "syncer/...", "storage/...", "board/...", "firmware/config", "firmware/health", "firmware/keyring", "firmware/certs", "firmware/confine", "firmware/machine"},
+	"firmware":         {},
+	"firmware/config":  {vocabulary, "syncer/budget", "syncer/policy"}, // which read the times of the week, and what is blocked
+	"firmware/health":  {},
+	"firmware/keyring": {vocabulary},
+	"firmware/certs":   {},
+	"firmware/confine": {},
+	"firmware/app": {
+		"httpd/...", "syncer/...", "storage/...", "board/...",
+		"firmware/certs", "firmware/config", "firmware/confine", "firmware/health", "firmware/keyring",
+		"firmware/machine",
+		"firmware/mdns",
+		"firmware/notify",
+	},
+	"firmware/notify":          {},
+	"firmware/mdns":            {},
 	"firmware/cmd":             {"firmware/app"},
 	"firmware/cmd/cheeseboard": {"firmware/app", "firmware/demo"},
 	"firmware/cmd/lyingindex":  {"syncer/upstreamtest"},

@@ -26,14 +26,15 @@ func serve(c *cobra.Command, f *flags) error {
 	if err != nil {
 		return err
 	}
+	supervisor := app.OpenSupervisor(log)
 	panel := app.OpenPanel(settings, log)
 	panel.Say = func(text string) { _, _ = fmt.Fprintln(c.OutOrStdout(), text) } // as welcome does
-	err = serveWith(c, settings, log, panel)
-	return errors.Join(err, panel.Close(err))
+	err = serveWith(c, settings, log, panel, supervisor)
+	return errors.Join(err, panel.Close(err), supervisor.Close())
 }
 
 // serveWith serves until the context ends, or the button says so.
-func serveWith(c *cobra.Command, settings app.Config, log *slog.Logger, panel *app.Panel) error {
+func serveWith(c *cobra.Command, settings app.Config, log *slog.Logger, panel *app.Panel, supervisor *app.Supervisor) error {
 	ctx, end := context.WithCancel(c.Context())
 	defer end()
 	var box *app.App
@@ -45,6 +46,7 @@ func serveWith(c *cobra.Command, settings app.Config, log *slog.Logger, panel *a
 		return err
 	}
 	box.Install(panel, end)
+	box.Supervised(supervisor)
 	if err := box.Confine(); err != nil {
 		return errors.Join(err, box.Close())
 	}
