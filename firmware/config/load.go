@@ -74,7 +74,15 @@ type Sources struct {
 // default.
 func (s Sources) Load() (Config, error) {
 	c, fileErr := s.loadFile()
-	errs := []error{fileErr, ApplyEnv(&c, s.Environ)}
+	if err := join(fileErr, s.over(&c)); err != nil {
+		return Default(), err
+	}
+	return c, nil
+}
+
+// over lays environment and flags over c.
+func (s Sources) over(c *Config) error {
+	errs := []error{ApplyEnv(c, s.Environ)}
 	for _, assignment := range s.Set {
 		path, value, ok := strings.Cut(assignment, "=")
 		if !ok {
@@ -82,23 +90,29 @@ func (s Sources) Load() (Config, error) {
 				Reason: `expected key=value such as sync.interval=6h`}})
 			continue
 		}
-		errs = append(errs, Set(&c, strings.TrimSpace(path), strings.TrimSpace(value)))
+		errs = append(errs, Set(c, strings.TrimSpace(path), strings.TrimSpace(value)))
 	}
-	if err := join(errs...); err != nil {
-		return Default(), err
-	}
-	return c, nil
+	return join(errs...)
 }
 
 func (s Sources) loadFile() (Config, error) {
-	path := s.File
+	path, named := s.file()
+	if !named {
+		return LoadOptional(path)
+	}
+	return Load(path)
+}
+
+// file is the path of the file, and whether somebody has named it: then it must exist.
+func (s Sources) file() (path string, named bool) {
+	path = s.File
 	for _, assignment := range s.Environ {
 		if name, value, _ := strings.Cut(assignment, "="); name == FileVariable && s.File == "" {
 			path = value // the last one counts
 		}
 	}
 	if path == "" {
-		return LoadOptional(DefaultFile)
+		return DefaultFile, false
 	}
-	return Load(path)
+	return path, true
 }

@@ -11,6 +11,9 @@ const (
 
 	// FileVariable is the environment variable that names the file.
 	FileVariable = "CHEESEBOARD_CONFIG"
+
+	// machineVariable is firmware/machine's, by which an init of ours is found.
+	machineVariable = "CHEESEBOARD_MACHINE"
 )
 
 // ApplyEnv sets what the variables of environ say, which is a list of
@@ -23,7 +26,7 @@ func ApplyEnv(c *Config, environ []string) error {
 	var problems Problems
 	for i, assignment := range environ {
 		name, text, _ := strings.Cut(assignment, "=")
-		if !strings.HasPrefix(name, envPrefix) || strings.HasPrefix(name, envTestPrefix) || name == FileVariable {
+		if !strings.HasPrefix(name, envPrefix) || strings.HasPrefix(name, envTestPrefix) || name == FileVariable || name == machineVariable {
 			continue
 		}
 		later := func(other string) bool { return strings.HasPrefix(other, name+"=") }

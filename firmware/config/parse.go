@@ -12,14 +12,15 @@ import (
 // error is of type Problems, and the Config is then the default.
 func Parse(name string, data []byte) (Config, error) {
 	c := Default()
-	if err := c.apply(name, data); err != nil {
+	if err := c.apply(name, data, false); err != nil {
 		return Default(), err
 	}
 	return c, nil
 }
 
-// apply reads a document over c, which is half changed where there are problems.
-func (c *Config) apply(name string, data []byte) error {
+// apply reads a document over c, which is half changed where there are problems. Where
+// it forgives, of a list with mistakes what is right holds.
+func (c *Config) apply(name string, data []byte, forgive bool) error {
 	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
 		return Problems{{Source: name, Line: 1, Column: 1, Reason: "the file is UTF-16; save it as UTF-8"}}
 	}
@@ -29,7 +30,7 @@ func (c *Config) apply(name string, data []byte) error {
 		problem.Source = name
 		return Problems{*problem}
 	}
-	r := reader{source: name, data: data, lines: linesOf(data), keys: keysOf(c)}
+	r := reader{source: name, data: data, lines: linesOf(data), keys: keysOf(c), forgive: forgive}
 	for _, e := range gather(doc.entries) {
 		r.entry(e)
 	}
@@ -64,6 +65,7 @@ type reader struct {
 	data     []byte
 	lines    lines
 	keys     []key
+	forgive  bool
 	skipping bool // inside a table that is not known, and was reported
 	problems Problems
 }
@@ -78,8 +80,12 @@ func (r *reader) entry(e entry) {
 	path := joinPath(e.path)
 	if i := slices.IndexFunc(r.keys, func(k key) bool { return k.path == path }); i >= 0 {
 		r.skipping = header
-		for _, f := range r.keys[i].set(e.value) {
+		faults := r.keys[i].set(e.value)
+		for _, f := range faults {
 			r.add(f.value.at, path, f.String())
+		}
+		if rest := e.value.without(faults); r.forgive && len(faults) > 0 && len(rest.items) > 0 {
+			_ = r.keys[i].set(rest) // what is wrong was reported, and is left out
 		}
 		return
 	}
