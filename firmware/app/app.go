@@ -72,9 +72,10 @@ type App struct {
 	mayRoam    bool
 	used       atomic.Pointer[modem.Used] // nil: not counted
 	panel      *Panel                     // nil: this box has none
-	supervisor *Supervisor                // nil: nobody is told
-	vitals     *vitals.Monitor            // nil: nobody looks at the machine
-	moving     atomic.Int32               // above 0 while the data folder is copied, or closed
+	mistakes   mistakes
+	supervisor *Supervisor     // nil: nobody is told
+	vitals     *vitals.Monitor // nil: nobody looks at the machine
+	moving     atomic.Int32    // above 0 while the data folder is copied, or closed
 	// confined are the folders that the process can write; nil: all that its user can.
 	confined []string
 	// guesses counts wrong tokens and passphrases.

@@ -198,6 +198,9 @@ func (a *App) consoleStatus() ([]string, any, error) {
 		p := s.Sync.Progress
 		lines = append(lines, fmt.Sprintf("A sync is under way: %d MB of %d MB.", p.BytesDone>>20, p.Bytes>>20))
 	}
+	for _, m := range a.mistakes.all() {
+		lines = append(lines, "A mistake in the settings: "+m)
+	}
 	if c.Problems > 0 {
 		lines = append(lines, fmt.Sprintf("%d things could not be had; cheeseboard status names them.", c.Problems))
 	}

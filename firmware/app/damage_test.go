@@ -98,9 +98,15 @@ func boxConfig(server *upstreamtest.Server, data string, projects []string) app.
 // serveBox opens a box and serves until the end of the test, or until end.
 func serveBox(t *testing.T, c app.Config, prepare func(*app.App)) *served {
 	t.Helper()
+	return serveOpened(t, func(log *slog.Logger) (*app.App, error) { return app.Open(c, log) }, prepare)
+}
+
+// serveOpened is serveBox for a box that was opened in another manner.
+func serveOpened(t *testing.T, open func(*slog.Logger) (*app.App, error), prepare func(*app.App)) *served {
+	t.Helper()
 	s := &served{t: t, diary: newDiary()}
 	var err error
-	if s.App, err = app.Open(c, slog.New(s.diary)); err != nil {
+	if s.App, err = open(slog.New(s.diary)); err != nil {
 		t.Fatal(err)
 	}
 	if prepare != nil {

@@ -33,8 +33,10 @@ var _ modem.Port = console.Port(nil) // serial ports are opened alike
 
 // waiting says why what nobody waits for may not use the line.
 func (a *App) waiting() string {
-	if reason := a.timing.waiting(); reason != "" {
-		return reason
+	for _, reason := range []string{a.mistakes.waiting(), a.timing.waiting()} {
+		if reason != "" {
+			return reason
+		}
 	}
 	if a.modem == nil || a.mayRoam || a.modem.Latest().Registration != modem.Roaming {
 		return ""

@@ -26,13 +26,13 @@ const grace = 3 * time.Second
 // kept where they are. ready is called with the address once it can be reached.
 // The App must still be closed.
 func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
-	listener, err := net.Listen("tcp", a.config.Serve.Listen)
+	listener, err := a.listen()
 	if err != nil {
-		return explainListen("--listen", a.config.Serve.Listen, err)
+		return err
 	}
 	keeper := a.startClock() // before certificates are made by it
 	secure, tlsFront, err := a.listenSecure()
-	if err != nil {
+	if err != nil && !a.mistaken(err) {
 		return errors.Join(err, listener.Close())
 	}
 	socket, release, err := listenControl(a.Store.Dir())

@@ -28,6 +28,7 @@ type State struct {
 	Projects int    // whose pages are here
 	Files    int    // distributions that are here
 	Bytes    int64
+	Mistakes []string     // in the settings, one sentence each
 	Indexes  []IndexState // beside the default one
 }
 

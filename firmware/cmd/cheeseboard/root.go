@@ -18,6 +18,8 @@ type flags struct {
 	listen string
 	level  string
 	set    []string
+
+	forgive bool // of serve alone
 }
 
 // usageError is one about how the program was called.
@@ -77,7 +79,10 @@ func noArguments(c *cobra.Command, args []string) error {
 }
 
 // settings gathers the configuration from file, environment and flags.
-func (f *flags) settings() (app.Config, error) {
+func (f *flags) settings() (app.Config, error) { return f.sources().Load() }
+
+// sources are where the configuration comes from.
+func (f *flags) sources() app.Settings {
 	s := app.Settings{File: f.config, Environ: os.Environ()}
 	for key, value := range map[string]string{"data": f.data, "serve.listen": f.listen, "log.level": f.level} {
 		if value != "" {
@@ -85,7 +90,21 @@ func (f *flags) settings() (app.Config, error) {
 		}
 	}
 	s.Set = append(s.Set, f.set...)
-	return s.Load()
+	return s
+}
+
+// startServing is start for the command that serves, which may have to forgive.
+func (f *flags) startServing() (app.Config, *app.Forgiven, *slog.Logger, error) {
+	if !f.forgive {
+		c, log, err := f.start(false)
+		return c, nil, log, err
+	}
+	c, forgiven, err := f.sources().Forgive()
+	if err != nil {
+		return c, nil, nil, err
+	}
+	app.Tune(app.MemoryIngesting)
+	return c, forgiven, app.NewLog(c), nil
 }
 
 // start gathers the configuration and makes its log. Commands that print their

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"strings"
 
@@ -15,31 +14,38 @@ import (
 )
 
 func serveCommand(f *flags) *cobra.Command {
-	return &cobra.Command{
+	c := &cobra.Command{
 		Use: "serve", Short: "Serve the LAN and follow the upstream (the default)", Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return serve(c, f) },
 	}
+	c.Flags().BoolVar(&f.forgive, "forgive", false, "come up in spite of mistakes in the configuration file, and report them: what is wrong keeps its default")
+	return c
 }
 
 func serve(c *cobra.Command, f *flags) error {
-	settings, log, err := f.start(false)
+	settings, forgiven, log, err := f.startServing()
 	if err != nil {
 		return err
+	}
+	opened := func(c app.Config) (*app.App, error) { return app.Open(c, log) }
+	if f.forgive {
+		strictly := opened
+		opened = func(c app.Config) (*app.App, error) { return app.OpenForgiving(c, forgiven, strictly) }
 	}
 	supervisor := app.OpenSupervisor(log)
 	panel := app.OpenPanel(settings, log)
 	panel.Say = func(text string) { _, _ = fmt.Fprintln(c.OutOrStdout(), text) } // as welcome does
-	err = serveWith(c, settings, log, panel, supervisor)
+	err = serveWith(c, settings, opened, panel, supervisor)
 	return errors.Join(err, panel.Close(err), supervisor.Close())
 }
 
 // serveWith serves until the context ends, or the button says so.
-func serveWith(c *cobra.Command, settings app.Config, log *slog.Logger, panel *app.Panel, supervisor *app.Supervisor) error {
+func serveWith(c *cobra.Command, settings app.Config, opened func(app.Config) (*app.App, error), panel *app.Panel, supervisor *app.Supervisor) error {
 	ctx, end := context.WithCancel(c.Context())
 	defer end()
 	var box *app.App
 	err := app.TuneAfter(func() (err error) {
-		box, err = app.Open(settings, log)
+		box, err = opened(settings)
 		return err
 	}, app.MemoryServing)
 	if err != nil {
