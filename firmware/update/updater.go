@@ -55,9 +55,11 @@ func New(o Options) (*Updater, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.Now == nil {
-		o.Now = time.Now
+	now := o.Now
+	if now == nil {
+		now = time.Now
 	}
+	o.Now = func() time.Time { return now().UTC().Truncate(time.Second) }
 	if o.Disk == nil {
 		o.Disk = new(durable.Disk)
 	}
