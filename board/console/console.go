@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// Deps is what the console shows and does. All are required but Open, Log, Now and
-// Look. They are called from a goroutine for each port, and may take their time: nobody
+// Deps is what the console shows and does. All are required but Notice, Open, Log, Now
+// and Look. They are called from a goroutine for each port, and may take their time: nobody
 // else waits for them.
 type Deps struct {
 	// Status gives lines for people, and a value that encodes to JSON.
@@ -28,6 +28,8 @@ type Deps struct {
 	SetClock  func(time.Time) error
 	SetPIN    func(string) error
 	ShutDown  func() error // begins it, and does not wait for it
+	// Notice gives lines that stand above the menu and the status; nil: there are none.
+	Notice func() []string
 	// Check tries a PIN. A wait says that it was not tried, since there were too many
 	// wrong ones.
 	Check func(pin string) (right bool, wait time.Duration, err error)
@@ -65,6 +67,9 @@ type Console struct {
 func New(d Deps, ports []string) *Console {
 	if d.Open == nil {
 		d.Open = OpenSerial
+	}
+	if d.Notice == nil {
+		d.Notice = func() []string { return nil }
 	}
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)

@@ -47,7 +47,7 @@ func (s *session) command(line string) {
 			s.faults = 0 // an empty line may be noise
 		}
 		if !s.quiet() {
-			s.say(menu()...)
+			s.say(append(s.d.Notice(), menu()...)...)
 		}
 		return
 	}
@@ -113,7 +113,7 @@ func (s *session) status(string) {
 	if err != nil {
 		lines = []string{"The state cannot be told: " + err.Error()}
 	}
-	s.say(lines...)
+	s.say(append(s.d.Notice(), lines...)...)
 }
 
 func (s *session) address(string) {

@@ -53,7 +53,11 @@ func (b *administration) Passphrase(s string) (bool, error) {
 	case hash == nil || err != nil:
 		return false, admin.ErrUnset
 	}
-	return keyring.IsPassphrase(string(hash), s), nil
+	right := keyring.IsPassphrase(string(hash), s)
+	if right {
+		b.app.usedPassphrase()
+	}
+	return right, nil
 }
 
 // Epoch implements admin.Box.
@@ -102,6 +106,15 @@ func (s *self) called(host string) bool {
 	return slices.Contains(s.who.Names, host)
 }
 
+// renew makes a passphrase for the box, and has it shown until it is first used.
+func (b *administration) renew() (string, error) {
+	made := keyring.GeneratePassphrase()
+	if err := b.app.madePassphrase(made); err != nil {
+		return made, err
+	}
+	return made, b.set(made)
+}
+
 // set makes a passphrase that of the box, and ends all sessions.
 func (b *administration) set(passphrase string) error {
 	if err := keyring.CheckPassphrase(passphrase); err != nil {
@@ -119,12 +132,12 @@ func (a *App) firstPassphrase() (string, error) {
 	if a.admin == nil || a.Store.ReadOnly() {
 		return "", nil
 	}
+	a.recallFirst()
 	hash, err := a.Store.Value(passphraseKey)
 	if err != nil && !errors.Is(err, storage.ErrDamaged) || hash != nil && err == nil {
 		return "", err
 	}
-	made := keyring.GeneratePassphrase()
-	err = a.admin.set(made)
+	made, err := a.admin.renew()
 	if errors.Is(err, storage.ErrFull) {
 		return "", nil // the next start makes one
 	}
@@ -133,8 +146,14 @@ func (a *App) firstPassphrase() (string, error) {
 
 // FirstPassphrase is the passphrase for administration that was made since none was
 // set; "" where there was one, or the settings want no administration. It is for when
-// Serve has called ready, and is not kept.
-func (a *App) FirstPassphrase() string { return a.fresh }
+// Serve has called ready, and is kept only where an init of ours shows it until it is
+// first used (until).
+func (a *App) FirstPassphrase() (passphrase string, until bool) {
+	if p := a.first.shown(); p != "" {
+		return p, true
+	}
+	return a.fresh, false
+}
 
 // NewPassphrase is what the command passphrase wants set; "" has one made.
 type NewPassphrase struct {
@@ -170,7 +189,11 @@ func (a *App) choosePassphrase(passphrase string) error {
 	if a.admin == nil {
 		return errors.New("there is no administration here: access.admin is off")
 	}
-	return a.admin.set(passphrase)
+	err := a.admin.set(passphrase)
+	if err == nil {
+		a.usedPassphrase()
+	}
+	return err
 }
 
 // RunPassphrase sets the passphrase for administration: in the box that serves this

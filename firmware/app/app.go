@@ -22,6 +22,7 @@ import (
 	"cheeseboard/board/watchdog"
 	"cheeseboard/firmware/config"
 	"cheeseboard/firmware/health"
+	"cheeseboard/firmware/machine"
 	"cheeseboard/httpd"
 	"cheeseboard/httpd/metrics"
 	"cheeseboard/httpd/throttle"
@@ -73,6 +74,8 @@ type App struct {
 	used       atomic.Pointer[modem.Used] // nil: not counted
 	panel      *Panel                     // nil: this box has none
 	mistakes   mistakes
+	machine    *machine.Client // nil: the init is not ours
+	first      *first
 	supervisor *Supervisor     // nil: nobody is told
 	vitals     *vitals.Monitor // nil: nobody looks at the machine
 	moving     atomic.Int32    // above 0 while the data folder is copied, or closed
@@ -133,7 +136,7 @@ func open(c config.Config, log *slog.Logger, options storage.Options) (*App, err
 	}
 	last := &recent{}
 	log = slog.New(remembering{Handler: log.Handler(), recent: last})
-	a := &App{recent: last, Health: &health.Board{}, opened: time.Now(), log: log, jobs: make(chan job), errand: newErrand(), timing: newTiming(), guesses: throttle.New(throttle.Options{})}
+	a := &App{recent: last, Health: &health.Board{}, opened: time.Now(), log: log, jobs: make(chan job), errand: newErrand(), timing: newTiming(), first: newFirst(), guesses: throttle.New(throttle.Options{})}
 	a.modem, a.mayRoam = a.newModem(c.Modem.Port), c.Modem.Roaming
 	if err := a.furnish(c, options); err != nil {
 		return nil, err

@@ -30,6 +30,8 @@ type Panel struct {
 	Stick Stick
 	// Network forgets the network settings of the machine; nil: it has none of ours.
 	Network func() error
+	// PowerOff begins to switch the machine off; nil: the settings may name a program.
+	PowerOff func() error
 
 	config config.Config
 	log    *slog.Logger
@@ -212,7 +214,7 @@ func (p *Panel) state() led.State {
 // the machine is switched off; until it is, the light says to wait.
 func (p *Panel) Close(err error) error {
 	p.mu.Lock()
-	off := p.powerOff && p.program != "" && err == nil
+	off := p.powerOff && (p.program != "" || p.PowerOff != nil) && err == nil
 	p.mu.Unlock()
 	p.cancel()
 	p.running.Wait()
@@ -253,8 +255,12 @@ func (p *Panel) switchOffLater() {
 	p.powerOff = true
 }
 
-// switchOff runs the program that switches the machine off.
+// switchOff has the machine switched off: by the program that the settings name, or by
+// its init.
 func (p *Panel) switchOff() error {
+	if p.program == "" {
+		return p.PowerOff()
+	}
 	args := p.config.Button.PowerOff
 	out, err := exec.Command(p.program, args[1:]...).CombinedOutput()
 	if err != nil {
@@ -269,6 +275,9 @@ func (p *Panel) switchOff() error {
 // the App.
 func (a *App) Install(p *Panel, end func()) {
 	a.panel = p
+	if a.machine != nil {
+		p.useMachine(a.machine)
+	}
 	a.vitals = vitals.NewMonitor("/", a.folder)
 	if silent := a.addVitals(a.vitals.Measure()); silent != "" {
 		p.missing = append(p.missing, "not measured", silent)

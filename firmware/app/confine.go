@@ -17,7 +17,7 @@ import (
 // of certificates, the zone of its clock, and how the machine and its network are. All
 // of /etc, since resolv.conf and others there are replaced by new files now and then,
 // which a rule for the old one would not cover.
-var machine = []string{
+var surroundings = []string{
 	"/etc", "/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager", "/run/connman",
 	"/usr/share/ca-certificates", "/usr/local/share/ca-certificates", "/usr/share/pki", "/usr/share/zoneinfo",
 	"/proc/self", "/proc/uptime", "/proc/stat", "/proc/meminfo", "/proc/loadavg", "/proc/sys/kernel/random", "/proc/sys/net", "/sys",
@@ -63,7 +63,7 @@ func (a *App) Confine() error {
 
 // readable is what may be read besides.
 func readable(c config.Config) []string {
-	paths := append(clock.LeaseFolders(), machine...)
+	paths := append(clock.LeaseFolders(), surroundings...)
 	files := []string{c.TLS.Certificate, c.TLS.Key, c.Upstream.CAFile, os.Getenv("SSL_CERT_FILE")}
 	for _, file := range files {
 		if file == "" {

@@ -104,8 +104,9 @@ func (a *App) newConsole(address net.Addr, stop func()) *console.Console {
 			stop()
 			return nil
 		},
-		Open: a.openPort,
-		Log:  a.log,
+		Notice: a.firstNotice,
+		Open:   a.openPort,
+		Log:    a.log,
 	}, a.config.Console.Ports)
 }
 

@@ -71,7 +71,7 @@ func TestConsole(t *testing.T) {
 	c.Console.Ports, c.Serve.Name = []string{"/dev/no-such-port", p.path}, "box.example"
 	s := serveBox(t, c, nil)
 	s.diary.await(t, "a console is at a serial port")
-	pin := s.FirstPassphrase()
+	pin, _ := s.FirstPassphrase()
 	for line, want := range map[string][]string{
 		"status": {"projects are here.", "The clock is right by "}, "address": {"http://127.0.0.1:"},
 		"wishes": {"There are none."}, "logs": {"INFO", "a console is at a serial port"}, "": {"Type a word"},

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"cheeseboard/board/button"
-	"cheeseboard/firmware/keyring"
 )
 
 // identifyFor is how long a box says which one it is.
@@ -75,8 +74,8 @@ func (b *presses) reset() {
 		b.panel.log.Info("there is no passphrase to be reset: access.admin is off")
 		return
 	}
-	made := keyring.GeneratePassphrase()
-	if err := b.app.admin.set(made); err != nil {
+	made, err := b.app.admin.renew()
+	if err != nil {
 		b.panel.log.Error("the passphrase could not be reset", "reason", err)
 		return
 	}

@@ -51,6 +51,7 @@ func serveWith(c *cobra.Command, settings app.Config, opened func(app.Config) (*
 	if err != nil {
 		return err
 	}
+	box.UseMachine(app.FindMachine())
 	box.Install(panel, end)
 	box.Supervised(supervisor)
 	if err := box.Confine(); err != nil {
@@ -59,8 +60,12 @@ func serveWith(c *cobra.Command, settings app.Config, opened func(app.Config) (*
 	err = box.Serve(ctx, func(address net.Addr) {
 		welcome(c.OutOrStdout(), settings, address)
 		welcomeSecure(c.OutOrStdout(), settings, box)
-		if made := box.FirstPassphrase(); made != "" {
-			_, _ = fmt.Fprintf(c.OutOrStdout(), "  administration: /admin/, passphrase %s (it is shown this once)\n", made)
+		if made, until := box.FirstPassphrase(); made != "" {
+			shown := "it is shown this once"
+			if until {
+				shown = "it is shown until it is first used"
+			}
+			_, _ = fmt.Fprintf(c.OutOrStdout(), "  administration: /admin/, passphrase %s (%s)\n", made, shown)
 		}
 	})
 	return errors.Join(err, box.Close())
