@@ -15,6 +15,7 @@ type Config struct {
 	Data     string  // folder, relative to the current one; never empty
 	Index    []Index // beside Upstream, at most MaxIndexes
 	Serve    Serve
+	Network  Network
 	Upstream Upstream
 	Line     Line
 	Pull     Pull
@@ -220,8 +221,9 @@ const (
 // are fresh for each call.
 func Default() Config {
 	return Config{
-		Data:  "cheeseboard-data",
-		Serve: Serve{Listen: ":8080"},
+		Data:    "cheeseboard-data",
+		Serve:   Serve{Listen: ":8080"},
+		Network: Network{Hostname: "cheeseboard", HostnameFrom: NameFromFile},
 		Upstream: Upstream{
 			ConnectTimeout: Duration(10 * time.Second),
 			StallTimeout:   Duration(30 * time.Second),

@@ -63,7 +63,18 @@ var mayImport = map[string][]string{
 	"firmware/guest":           {},
 	"firmware/machine":         {},
 	"firmware/update":          {"firmware/machine", "storage/durable"},
-	"firmware/e2e":             {"firmware/app", "firmware/config", "storage/...", "syncer/upstreamtest"},
+	"firmware/pid1": {
+		"board/clock", "board/stick", "board/watchdog", "storage/durable",
+		"firmware/config", "firmware/machine", "firmware/update", "firmware/pid1/...",
+	},
+	"firmware/pid1/disk":    {},
+	"firmware/pid1/network": {"storage/durable"},
+	"firmware/pid1/process": {},
+	"firmware/pid1/program": {},
+	"firmware/pid1/ring":    {"storage/durable"},
+	"firmware/pid1/uevent":  {"board/stick"},
+	"firmware/cmd/init":     {"firmware/pid1"},
+	"firmware/e2e":          {"firmware/app", "firmware/config", "storage/...", "syncer/upstreamtest"},
 }
 
 // onlyImporter names, for a path prefix outside this module, the one package

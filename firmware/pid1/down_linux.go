@@ -1,0 +1,76 @@
+package pid1
+
+import (
+	"time"
+
+	"cheeseboard/firmware/machine"
+	"cheeseboard/firmware/update"
+
+	"golang.org/x/sys/unix"
+)
+
+// The times in which the machine goes down.
+const (
+	workPatience = 45 * time.Second // the program's own and more
+	killPatience = 2 * time.Second
+)
+
+// down takes the machine down: all work has been told to end. It does not return, unless
+// the kernel refuses.
+func (b *box) down(o order) {
+	ended := make(chan struct{})
+	go func() { b.work.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(workPatience):
+		b.log.Error("not all work ends in time")
+	}
+	// Whoever is left: what they have open keeps file systems from being unmounted.
+	_ = unix.Kill(-1, unix.SIGTERM) // there may be nobody
+	b.waitForAll(killPatience)
+	_ = unix.Kill(-1, unix.SIGKILL)
+	b.waitForAll(killPatience)
+	b.saveClock()
+	b.lastWords(o.reason)
+	unix.Sync()
+	if err := unmountAll(); err != nil {
+		b.log.Error("a file system is still in use", "reason", err)
+	}
+	unix.Sync()
+	b.log.Warn("goodbye")
+	b.journal.end()
+	b.reboot(o.how)
+}
+
+// lastWords brings the log and the reason to the card.
+func (b *box) lastWords(reason string) {
+	if b.notes != nil {
+		_ = b.notes.machine(reason) // nobody could be told
+	}
+	b.flush()
+}
+
+// waitForAll waits until no other process is left, for so long.
+func (b *box) waitForAll(patience time.Duration) {
+	deadline := time.Now().Add(patience)
+	for time.Now().Before(deadline) {
+		if err := unix.Kill(-1, 0); err == unix.ESRCH {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func (b *box) reboot(how machine.How) {
+	var err error
+	switch how {
+	case machine.PowerOff:
+		err = unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
+	case machine.TryOther:
+		err = rebootWith(update.TryCommand)
+	default:
+		err = unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
+	}
+	// A machine that cannot do as it was told is restarted by the kernel.
+	panic(err)
+}

@@ -1,0 +1,323 @@
+package pid1
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"cheeseboard/board/clock"
+	"cheeseboard/board/stick"
+	"cheeseboard/board/watchdog"
+	"cheeseboard/firmware/machine"
+	"cheeseboard/firmware/pid1/disk"
+	"cheeseboard/firmware/update"
+
+	"golang.org/x/sys/unix"
+)
+
+// The times by which the machine is tended.
+const (
+	judgeEvery = 5 * time.Second
+	flushEvery = time.Hour
+	firstFlush = 5 * time.Minute
+	// uselessFor is how long the program may be of no use before the machine is restarted:
+	// that may help where nothing else does.
+	uselessFor = 30 * time.Minute
+)
+
+// startTending starts what goes on while the machine runs.
+func (b *box) startTending(ctx context.Context) {
+	b.begin("announcements", func() { b.announceAll(ctx) })
+	b.begin("log", func() { b.keepLog(ctx) })
+	b.begin("use", func() { b.watchUse(ctx) })
+	if b.updater.OnTrial() {
+		b.begin("trial", func() { b.judge(ctx) })
+	}
+	watcher := stick.New(stick.Options{Folder: sticksFolder, Log: b.log, Mount: mountStick})
+	watcher.Subscribe(func(c stick.Change) {
+		if !c.Gone {
+			b.begin("a stick", func() { b.lookAtStick(ctx, c.Stick) })
+		}
+	})
+	b.begin("sticks", func() {
+		if err := watcher.Run(ctx); err != nil {
+			b.log.Error("USB sticks", "reason", err)
+		}
+	})
+}
+
+// poke has the console say how the machine can be reached.
+func (b *box) poke() {
+	select {
+	case b.announce <- struct{}{}:
+	default: // asked for already
+	}
+}
+
+// announceAll says on the console how the machine can be reached, whenever that changes.
+func (b *box) announceAll(ctx context.Context) {
+	told := ""
+	for {
+		if text := b.reached(); text != told {
+			told = text
+			for line := range strings.SplitSeq(text, "\n") {
+				b.journal.say("cheeseboard", line)
+			}
+		}
+		select {
+		case <-b.announce:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// reached says in a few lines what this machine is called, and where it is.
+func (b *box) reached() string {
+	s := keeper{b}.State()
+	text := fmt.Sprintf("this is %s, version %s", s.Hostname, s.Version)
+	port := ""
+	if _, p, err := net.SplitHostPort(b.settings.Serve.Listen); err == nil && p != "80" && p != "8080" {
+		port = ":" + p
+	}
+	if len(s.Addresses) == 0 {
+		return text + "; it has no address yet: is the cable in?"
+	}
+	text += fmt.Sprintf("\n  http://%s.local%s/", s.Hostname, port)
+	for _, a := range s.Addresses {
+		host := a.Address
+		if strings.Contains(host, ":") {
+			host = "[" + host + "]"
+		}
+		text += fmt.Sprintf("\n  http://%s%s/  (%s, %s)", host, port, a.Interface, a.From)
+	}
+	if s.Data.State != string(disk.Clean) {
+		text += fmt.Sprintf("\n  the partition for data: %s: %s", s.Data.State, s.Data.Detail)
+	}
+	for _, mistake := range s.Config {
+		text += "\n  a mistake in the settings: " + mistake
+	}
+	return text
+}
+
+// keepLog writes the log to the card now and then.
+func (b *box) keepLog(ctx context.Context) {
+	pass(ctx, firstFlush)
+	for ctx.Err() == nil {
+		b.flush()
+		b.saveClock()
+		pass(ctx, flushEvery)
+	}
+}
+
+func (b *box) flush() {
+	b.flushing.Lock()
+	defer b.flushing.Unlock()
+	if b.files == nil {
+		return
+	}
+	if err := b.files.Flush(b.journal.ring); err != nil {
+		b.log.Warn("the log", "reason", err)
+	}
+}
+
+// watchUse restarts the machine when the program was of no use for long.
+func (b *box) watchUse(ctx context.Context) {
+	for ctx.Err() == nil {
+		pass(ctx, time.Minute)
+		if s := b.keeper.State(); time.Since(s.Useful) > uselessFor && ctx.Err() == nil {
+			b.order(machine.Reboot, fmt.Sprintf("the program was of no use for %s: %s", uselessFor, s.Last))
+			return
+		}
+	}
+}
+
+// startWatchdog keeps the watchdog of the hardware quiet while the program is of use, and
+// for a time before and after. Where init itself hangs, or cannot restart the machine, it
+// bites.
+func (b *box) startWatchdog(ctx context.Context) {
+	if b.noWatchdog {
+		return
+	}
+	useful := watchdog.Check{Name: "the program", Try: func(context.Context) error {
+		if b.keeper == nil {
+			return nil // the machine is being brought up
+		}
+		if s := b.keeper.State(); time.Since(s.Useful) > uselessFor {
+			return fmt.Errorf("it was of no use for %s: %s", uselessFor, s.Last)
+		}
+		return nil
+	}}
+	b.begin("watchdog", func() {
+		for ctx.Err() == nil {
+			if _, err := os.Stat("/dev/watchdog"); !errors.Is(err, fs.ErrNotExist) {
+				break
+			}
+			pass(ctx, 10*time.Second) // its module may come later
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		err := watchdog.Run(ctx, watchdog.Options{Checks: []watchdog.Check{useful}, Every: 10 * time.Second, Log: b.log})
+		if err != nil {
+			b.log.Error("the watchdog of the hardware is not kept", "reason", err)
+		}
+	})
+}
+
+// judge looks at a slot on trial until it is kept or given back.
+func (b *box) judge(ctx context.Context) {
+	b.log.Warn("this version is on trial", "version", b.release.Version)
+	for ctx.Err() == nil {
+		pass(ctx, judgeEvery)
+		v, err := b.updater.Judge(b.signs())
+		if err != nil {
+			b.log.Error("the trial", "reason", err)
+		}
+		switch v.Decision {
+		case update.Commit:
+			b.log.Warn("this version is kept", "version", b.release.Version)
+			return
+		case update.Rollback:
+			b.order(machine.Reboot, "this version is not kept: "+v.Text)
+			return
+		}
+	}
+}
+
+// askHealth asks the program how the box is, as others do.
+func (b *box) askHealth() (healthy bool, summary string) {
+	_, port, err := net.SplitHostPort(b.settings.Serve.Listen)
+	if err != nil || port == "8080" {
+		port = "80"
+	}
+	client := &http.Client{Timeout: judgeEvery, Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Get("http://" + net.JoinHostPort("127.0.0.1", port) + "/healthz")
+	if err != nil {
+		return false, ""
+	}
+	var verdict struct{ Status, Summary string }
+	err = json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&verdict)
+	if err = errors.Join(err, resp.Body.Close()); err != nil {
+		return false, ""
+	}
+	return verdict.Status != "failed", verdict.Summary
+}
+
+// mountStick mounts a stick such that the program can read and write it.
+func mountStick(device, folder string) error {
+	const flags = quiet | unix.MS_NOATIME
+	owner := fmt.Sprintf(",uid=%d,gid=%d", programUser, programUser)
+	var errs []error
+	for _, kind := range []struct{ name, options string }{
+		{"vfat", "utf8=1,errors=remount-ro,flush" + owner}, {"exfat", owner[1:]}, {"ext4", "errors=remount-ro"},
+	} {
+		err := unix.Mount(device, folder, kind.name, flags, kind.options)
+		if err == unix.EROFS || err == unix.EACCES {
+			err = unix.Mount(device, folder, kind.name, flags|unix.MS_RDONLY, kind.options)
+		}
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, fmt.Errorf("as %s: %w", kind.name, err))
+	}
+	return fmt.Errorf("mount %s: %w", device, errors.Join(errs...))
+}
+
+// lookAtStick installs an update that lies on a stick, and restarts into it.
+func (b *box) lookAtStick(ctx context.Context, s stick.Stick) {
+	bundles, err := filepath.Glob(filepath.Join(s.Folder, "cheeseboard-*.update"))
+	if err != nil {
+		return
+	}
+	for _, path := range bundles {
+		if err := b.installFile(ctx, path); err != nil {
+			b.log.Warn("an update on a stick was not installed", "file", filepath.Base(path), "reason", err)
+			continue
+		}
+		if err := (keeper{b}).Restart(machine.TryOther); err != nil {
+			b.log.Error("an update on a stick", "reason", err)
+		}
+		return
+	}
+}
+
+func (b *box) installFile(ctx context.Context, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	b.log.Warn("an update lies on a stick", "file", filepath.Base(path))
+	_, err = b.updater.Install(ctx, f, machine.UpdateOptions{Size: info.Size()}, func(machine.Progress) {})
+	return err
+}
+
+// clockFile bears the time to which the clock is set at the next start.
+const clockFile = ownFolder + "/clock"
+
+// setClock sets the clock to the latest time that is known to be over, where it is before
+// that: when this was built, and when the machine ran last. What time it is, the program
+// finds out.
+func (b *box) setClock() {
+	floor := time.Time{}
+	for _, path := range []string{"/init", clockFile} {
+		if info, err := os.Stat(path); err == nil && info.ModTime().After(floor) {
+			floor = info.ModTime()
+		}
+	}
+	if built := buildTime(); built.After(floor) {
+		floor = built
+	}
+	if now := time.Now(); !floor.After(now) || floor.After(buildTime().AddDate(mostYears, 0, 0)) {
+		return
+	}
+	if err := clock.SetSystem(floor); err != nil {
+		b.log.Warn("the clock", "reason", err)
+		return
+	}
+	b.log.Info("the clock was set to the latest time that is known to be over", "to", floor.UTC().Format(time.RFC3339))
+}
+
+// mostYears is how long after it was built a version may believe that it is.
+const mostYears = 20
+
+// buildTime is when the source was committed; without that a day before which it did not
+// exist.
+func buildTime() time.Time {
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if t, err := time.Parse(time.RFC3339, s.Value); s.Key == "vcs.time" && err == nil && t.After(at) {
+				at = t
+			}
+		}
+	}
+	return at
+}
+
+// saveClock notes what time it is: by the time of a file.
+func (b *box) saveClock() {
+	if b.data.Condition == disk.Memory {
+		return
+	}
+	now := time.Now()
+	err := os.WriteFile(clockFile, nil, 0o600)
+	if err = errors.Join(err, os.Chtimes(clockFile, now, now)); err != nil {
+		b.log.Debug("the time could not be noted", "reason", err)
+	}
+}
