@@ -40,3 +40,19 @@ forget_network() {
 	done
 	export GOPROXY=off
 }
+
+# need_packages wants programs, each named as PROGRAM=PACKAGE, and installs what is
+# missing if this is Debian and the user is root.
+need_packages() {
+	local pair packages=()
+	for pair in "$@"; do
+		command -v "${pair%%=*}" >/dev/null || packages+=("${pair#*=}")
+	done
+	((${#packages[@]})) || return 0
+	[[ $EUID == 0 ]] && command -v apt-get >/dev/null ||
+		die "programs are missing; install the Debian packages ${packages[*]}"
+	say "install ${packages[*]}"
+	DEBIAN_FRONTEND=noninteractive timeout 300 bash -c \
+		'apt-get -q update && apt-get -qy install --no-install-recommends "$@"' install "${packages[@]}" >&2 ||
+		die "apt-get did not succeed; install the Debian packages ${packages[*]}"
+}

@@ -61,6 +61,8 @@ var mayImport = map[string][]string{
 	"firmware/cmd/tripbench":   {"syncer/farline", "syncer/upstreamtest"},
 	"firmware/demo":            {"firmware/app", "syncer/upstreamtest"},
 	"firmware/guest":           {},
+	"firmware/card":            {"firmware/update"}, // which makes the bundles
+	"firmware/cmd/mkimage":     {"firmware/card", "firmware/update"},
 	"firmware/machine":         {},
 	"firmware/update":          {"firmware/machine", "storage/durable"},
 	"firmware/pid1": {
