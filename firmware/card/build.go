@@ -2,7 +2,6 @@ package card
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"crypto/ed25519"
 	_ "embed"
@@ -12,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/klauspost/compress/gzip"
 
 	"cheeseboard/firmware/update"
 )
@@ -33,6 +34,8 @@ type Options struct {
 	Made    time.Time // what all files bear; whole seconds
 	Out     string    // the folder for the results, which exists
 	Log     func(format string, args ...any)
+
+	layout [4]Extent // all 0: Layout
 }
 
 // Board is what the image and the bundles are for: every Raspberry Pi that can run 64-bit
@@ -59,6 +62,9 @@ var readmeText []byte
 // mkfs.ext4.
 func (p Parts) Build(ctx context.Context, o Options) (err error) {
 	names := NamesOf(o.Version)
+	if o.layout == [4]Extent{} {
+		o.layout = Layout()
+	}
 	contents, err := p.bill(o)
 	if err != nil {
 		return err
@@ -78,7 +84,7 @@ func (p Parts) Build(ctx context.Context, o Options) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 	o.Log("fill the slot")
-	slot := volume{filepath.Join(work, "slot"), Layout()[1].Size, "CHEESEBOARD", o.Made}
+	slot := volume{filepath.Join(work, "slot"), o.layout[1].Size, "CHEESEBOARD", o.Made}
 	files, err := p.slotFiles(o, texts)
 	if err != nil {
 		return fmt.Errorf("gather what is in a slot: %w", err)
@@ -98,21 +104,20 @@ func (p Parts) Build(ctx context.Context, o Options) (err error) {
 
 // image makes the image around a slot.
 func (p Parts) image(ctx context.Context, o Options, work, slot string) error {
-	layout := Layout()
 	files, err := p.firstFiles()
 	if err != nil {
 		return fmt.Errorf("gather what is in the first partition: %w", err)
 	}
-	first := volume{filepath.Join(work, "first"), layout[0].Size, "CHEESE", o.Made}
+	first := volume{filepath.Join(work, "first"), o.layout[0].Size, "CHEESE", o.Made}
 	if err := first.makeFAT(ctx, 16, 1, files); err != nil {
 		return fmt.Errorf("make the first partition: %w", err)
 	}
-	data := volume{filepath.Join(work, "data"), layout[3].Size, DataLabel, o.Made}
+	data := volume{filepath.Join(work, "data"), o.layout[3].Size, DataLabel, o.Made}
 	if err := data.makeExt4(ctx); err != nil {
 		return fmt.Errorf("make the data partition: %w", err)
 	}
 	raw := filepath.Join(work, "image")
-	if err := assemble(raw, [4]string{first.path, slot, "", data.path}); err != nil {
+	if err := assemble(raw, o.layout, [4]string{first.path, slot, "", data.path}); err != nil {
 		return fmt.Errorf("put the card together: %w", err)
 	}
 	o.Log("compress the image")
@@ -176,12 +181,9 @@ func compress(target, source string) error {
 	if err != nil {
 		return err
 	}
-	w, err := gzip.NewWriterLevel(out, gzip.BestCompression)
-	if err == nil {
-		_, err = io.Copy(w, in)
-		err = errors.Join(err, w.Close())
-	}
-	if err := errors.Join(err, out.Close()); err != nil {
+	w := gzip.NewWriter(out)
+	_, err = io.Copy(w, in)
+	if err := errors.Join(err, w.Close(), out.Close()); err != nil {
 		return fmt.Errorf("compress %s: %w", filepath.Base(target), err)
 	}
 	return nil

@@ -37,18 +37,17 @@ type Extent struct {
 
 // Layout is where the partitions 1 to 4 lie. An update replaces what is in a slot, never
 // the layout, so the slots have room to grow: they are half empty.
-func Layout() [4]Extent {
-	var layout [4]Extent
+func Layout() [4]Extent { return layOut(16*mib, 96*mib, 64*mib) }
+
+// layOut places partitions of these sizes one behind the other.
+func layOut(first, slot, data int64) [4]Extent {
+	layout := [4]Extent{
+		{Size: first, kind: typeFAT16}, {Size: slot, kind: typeFAT32}, {Size: slot, kind: typeFAT32}, {Size: data, kind: typeLinux},
+	}
 	at := int64(4 * mib) // where cards like to begin
-	for i, p := range []Extent{
-		{Size: 16 * mib, kind: typeFAT16},
-		{Size: 96 * mib, kind: typeFAT32},
-		{Size: 96 * mib, kind: typeFAT32},
-		{Size: 64 * mib, kind: typeLinux},
-	} {
-		p.Start = at
-		layout[i] = p
-		at += p.Size
+	for i := range layout {
+		layout[i].Start = at
+		at += layout[i].Size
 	}
 	return layout
 }
@@ -75,13 +74,12 @@ func record(layout [4]Extent) []byte {
 
 // assemble writes the card into target: the record, and the files with what is in the
 // partitions. One that has no file stays empty.
-func assemble(target string, contents [4]string) error {
+func assemble(target string, layout [4]Extent, contents [4]string) error {
 	f, err := os.Create(target)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = f.Close() }() // for the way out with an error
-	layout := Layout()
 	last := layout[len(layout)-1]
 	if err := f.Truncate(last.Start + last.Size); err != nil {
 		return err

@@ -2,14 +2,16 @@ package card
 
 import (
 	"bytes"
-	"compress/gzip"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path"
 	"strings"
+
+	"github.com/klauspost/compress/gzip"
 
 	"cheeseboard/firmware/update"
 )
@@ -134,18 +136,13 @@ func moduleFiles(kernel fs.FS) ([]File, error) {
 	return files, err
 }
 
-// squeeze compresses with gzip as well as that can, and the same each time.
+// squeeze compresses with gzip, the same each time.
 func squeeze(b []byte) []byte {
 	var out bytes.Buffer
-	w, err := gzip.NewWriterLevel(&out, gzip.BestCompression)
-	if err == nil {
-		_, err = w.Write(b)
-	}
-	if err == nil {
-		err = w.Close()
-	}
-	if err != nil {
-		panic(err) // a level that there is not, or a buffer that is full
+	w := gzip.NewWriter(&out)
+	_, err := w.Write(b)
+	if err := errors.Join(err, w.Close()); err != nil {
+		panic(err) // a buffer takes it all
 	}
 	return out.Bytes()
 }
