@@ -17,8 +17,7 @@ import (
 // maxMetadata is the most bytes of core metadata that are read.
 const maxMetadata = 4 << 20
 
-// project looks at one project's page and puts what is wanted of it into the
-// queue.
+// project looks at one project's page and queues what is wanted of it.
 func (p *pass) project(name pypi.Name) {
 	done := p.working(string(name))
 	defer done()

@@ -1,9 +1,7 @@
 package app
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -121,50 +119,17 @@ func (k *keys) carryOut(o TokenOrder, now time.Time) (a TokenAnswer, err error) 
 
 // serveTokens carries out orders that come through the control socket.
 func (a *App) serveTokens(w http.ResponseWriter, r *http.Request) {
-	var o TokenOrder
-	err := json.NewDecoder(r.Body).Decode(&o)
-	var answer TokenAnswer
-	if err == nil {
-		answer, err = a.keys.carryOut(o, time.Now())
-	}
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	a.sendJSON(w, answer)
+	serveOrder(a, w, r, func(o TokenOrder) (TokenAnswer, error) { return a.keys.carryOut(o, time.Now()) })
 }
 
 // RunToken makes, removes or lists tokens: in the box that serves this data folder,
-// or by itself.
-func RunToken(ctx context.Context, c config.Config, log *slog.Logger, o TokenOrder) (answer TokenAnswer, err error) {
-	if c, err = located(c); err != nil {
-		return answer, err
+// or by itself. The first one may be made before there is a folder.
+func RunToken(ctx context.Context, c config.Config, log *slog.Logger, o TokenOrder) (TokenAnswer, error) {
+	usable := existing
+	if o.Add != nil {
+		usable = func(config.Config) error { return nil }
 	}
-	if remote, ok := dial(ctx, c.Data); ok {
-		return answer, remote.order(ctx, "/tokens", o, &answer)
-	}
-	if o.Add == nil {
-		if err := existing(c); err != nil {
-			return answer, err
-		}
-	}
-	err = once(c, log, false, func(a *App) (err error) {
-		answer, err = a.keys.carryOut(o, time.Now())
-		return err
+	return runOrder(ctx, c, log, "/tokens", o, usable, func(a *App) (TokenAnswer, error) {
+		return a.keys.carryOut(o, time.Now())
 	})
-	return answer, err
-}
-
-// order has the box that serves do something that is done at once.
-func (r *remote) order(ctx context.Context, path string, order, answer any) error {
-	resp, err := r.do(ctx, http.MethodPost, path, order)
-	if err != nil {
-		return err
-	}
-	var raw bytes.Buffer
-	_, err = raw.ReadFrom(http.MaxBytesReader(nil, resp.Body, 4<<20))
-	if err == nil {
-		err = json.Unmarshal(raw.Bytes(), answer)
-	}
-	return errors.Join(err, resp.Body.Close())
 }

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -135,34 +134,13 @@ func (u uploads) list(project string) (a PrivateAnswer, err error) {
 
 // servePrivate carries out orders that come through the control socket.
 func (a *App) servePrivate(w http.ResponseWriter, r *http.Request) {
-	var o PrivateOrder
-	err := json.NewDecoder(r.Body).Decode(&o)
-	var answer PrivateAnswer
-	if err == nil {
-		answer, err = uploads{a.ours, time.Now}.carryOut(o)
-	}
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	a.sendJSON(w, answer)
+	serveOrder(a, w, r, uploads{a.ours, time.Now}.carryOut)
 }
 
 // RunPrivate lists, yanks or deletes files that were uploaded: in the box that serves
 // this data folder, or by itself.
-func RunPrivate(ctx context.Context, c config.Config, log *slog.Logger, o PrivateOrder) (answer PrivateAnswer, err error) {
-	if c, err = located(c); err != nil {
-		return answer, err
-	}
-	if remote, ok := dial(ctx, c.Data); ok {
-		return answer, remote.order(ctx, "/private", o, &answer)
-	}
-	if err := existing(c); err != nil {
-		return answer, err
-	}
-	err = once(c, log, false, func(a *App) (err error) {
-		answer, err = uploads{a.ours, time.Now}.carryOut(o)
-		return err
+func RunPrivate(ctx context.Context, c config.Config, log *slog.Logger, o PrivateOrder) (PrivateAnswer, error) {
+	return runOrder(ctx, c, log, "/private", o, existing, func(a *App) (PrivateAnswer, error) {
+		return uploads{a.ours, time.Now}.carryOut(o)
 	})
-	return answer, err
 }

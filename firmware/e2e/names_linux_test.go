@@ -124,10 +124,7 @@ func (c *cutWriter) Write(p []byte) (int, error) {
 // over a line that cuts every megabyte, while the box is killed twice. Hardly a byte
 // comes twice, and memory stays small.
 func TestNamesOverALineThatBreaks(t *testing.T) {
-	n := 800_000
-	if testing.Short() {
-		n = 150_000
-	}
+	const n = 800_000
 	for _, packed := range []bool{false, true} {
 		t.Run(fmt.Sprintf("gzip=%t", packed), func(t *testing.T) {
 			l := newNameList(t, n, packed)

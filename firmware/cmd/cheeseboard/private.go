@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -73,15 +72,7 @@ func withdrawCommand(f *flags, act, short, done string, reason *string) *cobra.C
 }
 
 func runPrivate(c *cobra.Command, f *flags, o app.PrivateOrder, show func(io.Writer, app.PrivateAnswer) error) error {
-	settings, log, err := f.start(true)
-	if err != nil {
-		return err
-	}
-	answer, err := app.RunPrivate(c.Context(), settings, log, o)
-	if err != nil {
-		return err
-	}
-	return show(c.OutOrStdout(), answer)
+	return order(c, f, app.RunPrivate, o, show)
 }
 
 func listPrivate(w io.Writer, a app.PrivateAnswer) error {
@@ -89,13 +80,7 @@ func listPrivate(w io.Writer, a app.PrivateAnswer) error {
 		_, err := fmt.Fprintln(w, "nothing was uploaded; twine and others do so with a token (cheeseboard token add)")
 		return err
 	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	var errs []error
-	line := func(cells ...string) {
-		_, err := fmt.Fprintln(table, strings.Join(cells, "\t"))
-		errs = append(errs, err)
-	}
-	line("FILE", "SIZE", "UPLOADED", "YANKED")
+	rows := [][]string{{"FILE", "SIZE", "UPLOADED", "YANKED"}}
 	for _, x := range a.Files {
 		uploaded, yanked := "", ""
 		if !x.Uploaded.IsZero() {
@@ -104,7 +89,7 @@ func listPrivate(w io.Writer, a app.PrivateAnswer) error {
 		if x.Yanked {
 			yanked = strings.TrimSuffix("yes: "+x.Reason, ": ")
 		}
-		line(x.Filename, bytesText(x.Size), uploaded, yanked)
+		rows = append(rows, []string{x.Filename, bytesText(x.Size), uploaded, yanked})
 	}
-	return errors.Join(append(errs, table.Flush())...)
+	return writeTable(w, rows)
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -64,15 +63,7 @@ func tokenRemoveCommand(f *flags) *cobra.Command {
 }
 
 func runToken(c *cobra.Command, f *flags, o app.TokenOrder, show func(io.Writer, app.TokenAnswer) error) error {
-	settings, log, err := f.start(true)
-	if err != nil {
-		return err
-	}
-	answer, err := app.RunToken(c.Context(), settings, log, o)
-	if err != nil {
-		return err
-	}
-	return show(c.OutOrStdout(), answer)
+	return order(c, f, app.RunToken, o, show)
 }
 
 func listTokens(w io.Writer, a app.TokenAnswer) error {
@@ -80,19 +71,13 @@ func listTokens(w io.Writer, a app.TokenAnswer) error {
 		_, err := fmt.Fprintln(w, "there are no tokens; cheeseboard token add makes one")
 		return err
 	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	var errs []error
-	line := func(cells ...string) {
-		_, err := fmt.Fprintln(table, strings.Join(cells, "\t"))
-		errs = append(errs, err)
-	}
-	line("ID", "NAME", "GOOD FOR", "MADE")
+	rows := [][]string{{"ID", "NAME", "GOOD FOR", "MADE"}}
 	for _, t := range a.Tokens {
 		scope := string(t.Scope)
 		if len(t.Names) > 0 {
 			scope += " of " + strings.Join(t.Names, ", ")
 		}
-		line(t.ID, t.Name, scope, t.Made.Local().Format(time.DateOnly))
+		rows = append(rows, []string{t.ID, t.Name, scope, t.Made.Local().Format(time.DateOnly)})
 	}
-	return errors.Join(append(errs, table.Flush())...)
+	return writeTable(w, rows)
 }
