@@ -41,7 +41,7 @@ func (a *App) newAdmin(c config.Config, store *storage.Store) (*administration, 
 		return nil, nil
 	}
 	box := &administration{app: a, store: store, self: self{name: c.Serve.Name}}
-	return box, admin.New(admin.Deps{Box: box, Throttle: throttle.New(throttle.Options{Together: adminGuesses}), Log: a.log})
+	return box, admin.New(admin.Deps{Box: box, Updates: box, Throttle: throttle.New(throttle.Options{Together: adminGuesses}), Log: a.log})
 }
 
 // Passphrase implements admin.Box.

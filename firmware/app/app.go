@@ -75,6 +75,7 @@ type App struct {
 	panel      *Panel                     // nil: this box has none
 	mistakes   mistakes
 	machine    *machine.Client // nil: the init is not ours
+	updates    updates
 	first      *first
 	supervisor *Supervisor     // nil: nobody is told
 	vitals     *vitals.Monitor // nil: nobody looks at the machine

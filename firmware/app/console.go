@@ -174,7 +174,8 @@ type ConsoleStatus struct {
 	Waiting  string `json:"waiting,omitempty"` // why nothing is fetched by itself
 	Wishes   int    `json:"wishes"`
 	Problems int    `json:"problems"`
-	Clock    string `json:"clock"` // a sentence
+	Clock    string `json:"clock"`           // a sentence
+	Image    string `json:"image,omitempty"` // which version runs, what waits, what was given back; a sentence
 }
 
 func (a *App) consoleStatus() ([]string, any, error) {
@@ -192,6 +193,10 @@ func (a *App) consoleStatus() ([]string, any, error) {
 		lines = append(lines, "do this: "+c.Action)
 	}
 	lines = append(lines, fmt.Sprintf("%d files of %d projects are here.", c.Files, c.Projects), c.Line, c.Clock)
+	if m := s.Machine; m != nil {
+		c.Image = judgeUpdate(*m, nil, "", time.Now()).Summary
+		lines = append(lines, sentence(c.Image))
+	}
 	if c.Waiting != "" {
 		lines = append(lines, "Nothing is fetched by itself: "+c.Waiting)
 	}

@@ -84,6 +84,8 @@ func (a *App) control(started time.Time) http.Handler {
 	})
 	mux.HandleFunc("POST /backup", a.backup)
 	mux.HandleFunc("POST /move", a.serveMove)
+	mux.HandleFunc("POST /update", a.serveUpdate)
+	mux.HandleFunc("POST /releases", a.serveReleases)
 	mux.HandleFunc("POST /tokens", a.serveTokens)
 	mux.HandleFunc("POST /private", a.servePrivate)
 	mux.HandleFunc("POST /passphrase", a.servePassphrase)
@@ -103,7 +105,13 @@ func (a *App) streaming(w http.ResponseWriter, r *http.Request, opts any, run fu
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
+	a.streamEvents(w, r, run)
+}
+
+// streamEvents is streaming for a command whose options are not in the body.
+func (a *App) streamEvents(w http.ResponseWriter, r *http.Request, run func(context.Context, func(Event)) error) {
 	flush := http.NewResponseController(w)
+	_ = flush.EnableFullDuplex() // else a body that is still to come is read before the first line goes out
 	events := make(chan Event, 64)
 	done := make(chan struct{})
 	go func() { // one writer: events come from several goroutines
@@ -170,6 +178,11 @@ func (r *remote) do(ctx context.Context, method, path string, body any) (*http.R
 	if err != nil {
 		return nil, err
 	}
+	return r.send(req)
+}
+
+// send sends a request; what is not a 200 is an error with the answer's text.
+func (r *remote) send(req *http.Request) (*http.Response, error) {
 	resp, err := r.client.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("ask the serving cheeseboard: %w", err)
@@ -195,6 +208,11 @@ func (r *remote) stream(ctx context.Context, path string, opts any, report func(
 	if err != nil {
 		return err
 	}
+	return r.events(resp, report)
+}
+
+// events reports what a command says, to its end.
+func (r *remote) events(resp *http.Response, report func(Event)) error {
 	defer func() { _ = resp.Body.Close() }() // read to its end, or given up
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(nil, 4<<20)
@@ -207,7 +225,7 @@ func (r *remote) stream(ctx context.Context, path string, opts any, report func(
 		if e.Error != "" {
 			return remoteError{e.Error, kinds[e.Kind]}
 		}
-		ended = ended || e.Synced != nil || e.Verified != nil || e.Moved != nil
+		ended = ended || e.Synced != nil || e.Verified != nil || e.Moved != nil || e.Updated != nil
 		report(e)
 	}
 	if err := lines.Err(); err != nil {

@@ -13,7 +13,9 @@ type Event struct {
 	Verify   *storage.VerifyProgress `json:"verify,omitempty"`
 	Verified *storage.VerifyProgress `json:"verified,omitempty"` // the end of a verify
 	Move     *storage.MoveProgress   `json:"move,omitempty"`
-	Moved    *Moved                  `json:"moved,omitempty"`    // the end of a move
+	Moved    *Moved                  `json:"moved,omitempty"` // the end of a move
+	Update   *UpdateProgress         `json:"update,omitempty"`
+	Updated  *Updated                `json:"updated,omitempty"`  // the end of an update
 	Restored *storage.Restored       `json:"restored,omitempty"` // the end of a restore
 	Finding  *storage.Finding        `json:"finding,omitempty"`
 	Problem  *syncer.Problem         `json:"problem,omitempty"`

@@ -59,6 +59,7 @@ func (a *App) work(ctx context.Context) (stop func() error) {
 	})
 	running.Go(func() { a.scrub(ctx) })
 	running.Go(func() { a.tendFirst(ctx) })
+	running.Go(func() { a.tendUpdates(ctx) })
 	running.Go(func() {
 		select {
 		case <-store.Roomy():

@@ -25,7 +25,13 @@ func FindMachine() *machine.Client {
 
 // UseMachine has the box ask an init of ours for what only that may do: nil is none. It
 // is called before Install and Serve.
-func (a *App) UseMachine(m *machine.Client) { a.machine = m }
+func (a *App) UseMachine(m *machine.Client) {
+	a.machine = m
+	if m != nil {
+		a.Health.Add("update", a.probeUpdate)
+		a.Health.Add("data partition", a.probeData)
+	}
+}
 
 // useMachine gives the panel what init does for it.
 func (p *Panel) useMachine(m *machine.Client) {

@@ -31,7 +31,9 @@ type Status struct {
 	Indexes  []IndexStatus        `json:"indexes,omitempty"`     // beside the default one
 	Root     string               `json:"root_sha256,omitempty"` // fingerprint of the root certificate; "" for none
 	Scrub    Scrub                `json:"scrub"`
-	Record   []link.Event         `json:"record"` // what became of the line lately, the newest last
+	Machine  *MachineState        `json:"machine,omitempty"`  // nil: the init is not ours, or does not answer
+	Releases *Releases            `json:"releases,omitempty"` // nil: nobody is asked
+	Record   []link.Event         `json:"record"`             // what became of the line lately, the newest last
 }
 
 // Scrub is what reading the files again has found.
@@ -76,6 +78,10 @@ func (a *App) Status() (Status, error) {
 		return s, err
 	}
 	s.Root = a.rootFingerprint()
+	if m, known := a.updates.now(); known {
+		s.Machine = &m
+	}
+	s.Releases = a.releases()
 	waiting, err := a.Store.Waiting()
 	if err != nil {
 		return s, err

@@ -31,6 +31,7 @@ type Config struct {
 	Watchdog Watchdog
 	Modem    Modem
 	Stick    Stick
+	Update   Update
 	LED      LED
 	Button   Button
 	Storage  Storage
@@ -170,6 +171,13 @@ type Stick struct {
 	Folder string // in which they are mounted; "": they are not
 }
 
+// Update is the [update] table: new versions of the whole image.
+type Update struct {
+	Releases  string   // absolute http or https, without a user, query or fragment; "": nobody is asked
+	Automatic bool     // install, and restart into, what is released
+	Hours     []string // as budget.ParseWindow reads them; empty: at any time
+}
+
 // Private is the [private] table: packages that are uploaded here.
 type Private struct {
 	Names       []string // as pypi.ParseNamePattern reads them; empty: none are ours
@@ -257,6 +265,7 @@ func Default() Config {
 			WebServers: []string{"http://pypi.org/", "http://files.pythonhosted.org/", "http://www.python.org/", "http://deb.debian.org/"},
 		},
 		Console: Console{Ports: []string{"/dev/serial0", "/dev/ttyGS0"}},
+		Update:  Update{Automatic: true, Hours: []string{"01:00-05:00"}},
 		LED:     LED{Device: Auto},
 		Button:  Button{Line: Auto},
 		Private: Private{MaxFileSize: gigabyte},

@@ -71,6 +71,27 @@ func stickKeys(c *Stick) []key {
 	}
 }
 
+func updateKeys(c *Update) []key {
+	return []key{
+		{"update.releases",
+			"Address of the signed list of releases, which is asked once a day. What is not signed by whoever made the image is not installed, wherever it comes from. Empty: nobody is asked.",
+			`"https://releases.example.org/cheeseboard/index.json"`, text(&c.Releases, checkReleases)},
+		{"update.automatic",
+			"Whether a new version is fetched, installed and tried by itself. One that does not do well is given back within minutes.",
+			"false", boolean(&c.Automatic)},
+		{"update.hours",
+			"Times, on the clock of this box, in which it may restart by itself into a new version, while nobody installs anything. Empty: at any time.",
+			`["sat,sun 03:00-05:00"]`, list{&c.Hours, checkWindow, false, "\n", 0}},
+	}
+}
+
+func checkReleases(s string) string {
+	if u, ok := parseURL(s, "http", "https"); s != "" && (!ok || u.User != nil || u.RawQuery != "" || u.Fragment != "") {
+		return `an address such as "https://releases.example.org/cheeseboard/index.json"`
+	}
+	return ""
+}
+
 func checkStickFolder(s string) string {
 	if s != "" && (!path.IsAbs(s) || path.Clean(s) != s || s == "/") {
 		return `an absolute path such as "/run/cheeseboard/sticks"`

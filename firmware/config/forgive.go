@@ -38,7 +38,8 @@ func (f *Forgiven) Lines() []string {
 //
 // Mistakes open no door: where one may be about whom a name belongs to (index, private,
 // upstream) or about what is blocked (policy), nothing is pulled through; where one may
-// be about who may read, only those may who show a token.
+// be about who may read, only those may who show a token; where one may be about updates, none
+// is made by itself.
 func LoadForgiving(path string) (Config, *Forgiven) {
 	data, err := readFile(path)
 	if err != nil {
@@ -64,6 +65,9 @@ func parseForgiving(name string, data []byte) (Config, *Forgiven) {
 	}
 	if m.touch("access") {
 		c.Access.Read = ReadToken
+	}
+	if m.touch("update") {
+		c.Update.Automatic = false
 	}
 	return c, &Forgiven{err: err, Held: !c.Pull.Enabled || m.touch("line")}
 }

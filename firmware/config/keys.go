@@ -43,6 +43,7 @@ func tables() []table {
 		{"button", "The button: press it once, and the light says which box this is; twice, and it syncs; hold it for 5 s, and the box ends; for 15 s, and its network settings and passphrase begin anew."},
 		{"modem", "An LTE modem that is the way to upstream: it is asked, and never told to dial."},
 		{"stick", "USB sticks that are plugged in."},
+		{"update", "New versions of the whole box, where it was started from our image. Other systems have their own packages."},
 		{"sync", "What this box holds before anyone asks for it."},
 		{"storage", "How the disk is used."},
 		{"log", "What is written to standard error."},
@@ -71,7 +72,7 @@ func keysOf(c *Config) []key {
 				"Other indexes than that of [upstream], each as a table [[index]]: a name, under which it stands at /NAME/simple/, its url, and the projects that come from there and from nowhere else (* stands for anything). What no index claims comes from [upstream].",
 				`[{name="corp", url="http://pkg.example/", projects=["corp-*"]}]`, indexes{&c.Index}}},
 		serveKeys(&c.Serve), networkKeys(&c.Network), upstreamKeys(&c.Upstream), lineKeys(&c.Line), pullKeys(&c.Pull), policyKeys(&c.Policy), tlsKeys(&c.TLS), privateKeys(&c.Private), accessKeys(&c.Access), limitKeys(&c.Limits), confineKeys(&c.Confine),
-		clockKeys(&c.Clock), consoleKeys(&c.Console), watchdogKeys(&c.Watchdog), modemKeys(&c.Modem), stickKeys(&c.Stick), ledKeys(&c.LED), buttonKeys(&c.Button),
+		clockKeys(&c.Clock), consoleKeys(&c.Console), watchdogKeys(&c.Watchdog), modemKeys(&c.Modem), stickKeys(&c.Stick), updateKeys(&c.Update), ledKeys(&c.LED), buttonKeys(&c.Button),
 		selectionKeys(&c.Sync), syncKeys(&c.Sync), storageKeys(&c.Storage), logKeys(&c.Log),
 	)
 }

@@ -13,28 +13,8 @@ import (
 // StickPattern is how a bundle on a USB stick must be called, in its root.
 const StickPattern = "cheeseboard-*.update"
 
-const (
-	// mostOnStick bounds how many files of a stick are looked at.
-	mostOnStick = 16
-	// mostAttempts is how often a version is tried that was rolled back, unless a
-	// person asks: once more, since the power may have been cut.
-	mostAttempts = 2
-)
-
-// Worth reports whether a version is to be installed without anybody asking for it:
-// it is newer than what runs and what waits, and was not tried in vain.
-func (u *Updater) Worth(v Version) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	r, a := u.memory.Refused, u.memory.Attempt
-	return u.nothing == "" && !u.trial && v.Compare(u.Running.Version) > 0 &&
-		(a == nil || v.Compare(a.Version) > 0) && !spent(r, v)
-}
-
-// spent tells whether a version was tried often enough.
-func spent(r *machine.Refused, v Version) bool {
-	return r != nil && r.Version == v.String() && r.Attempts >= mostAttempts
-}
+// mostOnStick bounds how many files of a stick are looked at.
+const mostOnStick = 16
 
 // FromFolder installs the newest bundle in the root of a stick that is worth it.
 // fs.ErrNotExist: there is none. Bundles that nobody whom the box trusts has signed

@@ -61,6 +61,7 @@ type Box interface {
 // Deps is what the handler is built from. Box is required.
 type Deps struct {
 	Box      Box
+	Updates  Updater            // nil: the machine is not updated from here
 	Throttle *throttle.Throttle // of wrong passphrases; nil: one of its own
 	Log      *slog.Logger       // nil discards
 	Now      func() time.Time   // nil: time.Now
@@ -107,6 +108,8 @@ func New(d Deps) *Handler {
 	h.mux.HandleFunc("POST "+Path+"login", h.login)
 	h.mux.HandleFunc("POST "+Path+"logout", h.within(h.logout))
 	h.mux.HandleFunc("POST "+Path+"sync", h.within(h.sync))
+	h.mux.HandleFunc("PUT "+Path+"update", h.within(h.update))
+	h.mux.HandleFunc("POST "+Path+"update", h.within(h.updateForm))
 	h.mux.HandleFunc("POST "+Path+"clock", h.within(h.clock))
 	h.mux.HandleFunc("GET "+Path+"state", h.within(h.state))
 	return h
@@ -116,7 +119,7 @@ func New(d Deps) *Handler {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")
-	header.Set("Content-Security-Policy", "default-src 'none'; script-src "+clockScriptDigest+"; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	header.Set("Content-Security-Policy", "default-src 'none'; script-src "+clockScriptDigest+" "+updateScriptDigest+"; connect-src 'self'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 	header.Set("Cross-Origin-Resource-Policy", "same-origin")
 	header.Set("Cross-Origin-Opener-Policy", "same-origin")
 	if !h.Box.Called(hostOf(r.Host)) {
@@ -154,13 +157,14 @@ func (h *Handler) overview(w http.ResponseWriter, r *http.Request) {
 		h.Log.Error("tell the state", "error", err)
 		sentence = "The state cannot be told. The log of the box says why."
 	}
-	h.show(w, r, http.StatusOK, view{In: true, State: sentence})
+	h.show(w, r, http.StatusOK, view{In: true, State: sentence, Image: h.image()})
 }
 
 // view is what the page shows.
 type view struct {
 	In             bool
 	State, Problem string
+	Image          string // what is to be said of updates; "" for nothing
 }
 
 func (h *Handler) show(w http.ResponseWriter, r *http.Request, status int, v view) {

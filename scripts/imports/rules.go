@@ -46,7 +46,7 @@ var mayImport = map[string][]string{
 	"firmware/app": {
 		"httpd/...", "syncer/...", "storage/...", "board/...",
 		"firmware/certs", "firmware/config", "firmware/confine", "firmware/health", "firmware/keyring",
-		"firmware/machine",
+		"firmware/machine", "firmware/update",
 		"firmware/mdns",
 		"firmware/notify",
 	},

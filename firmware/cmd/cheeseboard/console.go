@@ -75,6 +75,11 @@ func (c *console) event(e app.Event) {
 		c.progress(fmt.Sprintf("move: %d blobs, %s of %s", p.Blobs, bytesText(p.Done), bytesText(p.Total)), p.Done, p.Total)
 	case e.Moved != nil:
 		c.print("%s", movedText(*e.Moved))
+	case e.Update != nil:
+		p := e.Update
+		c.progress(fmt.Sprintf("update: %s, %s of %s", p.Stage, bytesText(p.Done), bytesText(p.Total)), p.Done, p.Total)
+	case e.Updated != nil:
+		c.print("%s\n", updatedText(*e.Updated))
 	case e.Restored != nil:
 		r := e.Restored
 		c.print("restore: %d projects as of %s; %d files are here, %d of them taken over anew; %d are not here and come with the next sync\n",

@@ -60,7 +60,7 @@ its clients ask for. Settings come from cheeseboard.toml in the current folder
 	p.StringVar(&f.listen, "listen", "", "the address to listen on (the setting serve.listen)")
 	p.StringVar(&f.level, "log-level", "", "debug, info, warn or error (the setting log.level)")
 	p.StringArrayVar(&f.set, "set", nil, "any setting, as `key=value`; may be repeated")
-	root.AddCommand(serveCommand(f), syncCommand(f), statusCommand(f), verifyCommand(f), backupCommand(f), restoreCommand(f), moveCommand(f), tokenCommand(f), privateCommand(f), passphraseCommand(f), configCommand(f), versionCommand(), ledCommand(f), demoCommand())
+	root.AddCommand(serveCommand(f), syncCommand(f), statusCommand(f), verifyCommand(f), backupCommand(f), restoreCommand(f), moveCommand(f), updateCommand(f), tokenCommand(f), privateCommand(f), passphraseCommand(f), configCommand(f), versionCommand(), ledCommand(f), demoCommand())
 	return root
 }
 

@@ -125,6 +125,9 @@ func (b *statusPage) box(s app.Status) {
 	if s.Health.Action != "" {
 		b.line("", "%s", s.Health.Action)
 	}
+	if m := s.Machine; m != nil {
+		b.WriteString(imageText(*m))
+	}
 	b.line("here", "%d files of %d projects, %s; %s free", s.Store.Files, s.Store.Projects, bytesText(s.Store.Bytes), bytesText(s.Store.Free))
 	if c := s.Cache; c.Files > 0 {
 		within := "as much as the reserve leaves"
