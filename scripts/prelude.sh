@@ -49,7 +49,7 @@ need_packages() {
 		command -v "${pair%%=*}" >/dev/null || packages+=("${pair#*=}")
 	done
 	((${#packages[@]})) || return 0
-	[[ $EUID == 0 ]] && command -v apt-get >/dev/null ||
+	[[ $EUID == 0 && -x /usr/bin/apt-get ]] ||
 		die "programs are missing; install the Debian packages ${packages[*]}"
 	say "install ${packages[*]}"
 	DEBIAN_FRONTEND=noninteractive timeout 300 bash -c \

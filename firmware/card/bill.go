@@ -69,6 +69,9 @@ func (p Parts) bill(o Options) (*bill, error) {
 	if err := add(ca, authorities.Dir); err != nil {
 		return nil, err
 	}
+	if err := p.addChecker(b); err != nil {
+		return nil, err
+	}
 	return b, p.addKernel(b, add)
 }
 
@@ -82,6 +85,20 @@ func purl(m Module) string {
 	return "pkg:golang/" + m.Path + "@" + url.PathEscape(m.Version)
 }
 
+// addChecker adds what repairs the data partition. Debian writes down its terms.
+func (p Parts) addChecker(b *bill) error {
+	texts, err := os.ReadFile(filepath.Join(p.Checker.Dir, "usr", "share", "doc", p.Checker.Path, "copyright"))
+	if err != nil {
+		return fmt.Errorf("find the licence of %s: %w", p.Checker.Path, err)
+	}
+	b.parts = append(b.parts, part{
+		name: p.Checker.Path, version: p.Checker.Version, texts: texts,
+		purl:   "pkg:deb/debian/" + p.Checker.Path + "@" + url.PathEscape(p.Checker.Version) + "?arch=arm64",
+		source: "https://snapshot.debian.org/package/e2fsprogs/", ids: []string{"GPL-2.0-only", "LGPL-2.0-only", "BSD-3-Clause", "LGPL-2.1-or-later"},
+	})
+	return nil
+}
+
 // addKernel adds the kernel, whose source we owe to everybody who gets the image.
 func (p Parts) addKernel(b *bill, add func(part, string) error) error {
 	upstream, err := os.ReadFile(filepath.Join(p.Kernel.Dir, "_build", "upstream-url.txt"))
@@ -91,8 +108,11 @@ func (p Parts) addKernel(b *bill, add func(part, string) error) error {
 	archive := strings.TrimSpace(string(upstream))
 	_, tag, _ := strings.Cut(archive, "/tags/")
 	tag = strings.TrimSuffix(tag, ".tar.gz")
-	b.offer = fmt.Sprintf(`The image contains the Linux kernel, which is under the GNU General Public License,
-version 2. Its complete source is
+	b.offer = fmt.Sprintf(`The image contains the Linux kernel, and e2fsck of e2fsprogs with the GNU C library,
+which are under the GNU General Public License, version 2, and the GNU Lesser General
+Public License. The source of e2fsck is that of Debian's package, at
+https://snapshot.debian.org/package/e2fsprogs/ and .../glibc/. The complete source of the
+kernel is
 
     %s
 

@@ -24,6 +24,7 @@ type Parts struct {
 	Kernel, Firmware Module // github.com/gokrazy/kernel.rpi and github.com/gokrazy/firmware
 	Modules          []Module
 	GoRoot           string // folder of the Go distribution, for its licence
+	Checker          Module // Debian's package e2fsck-static, unpacked
 }
 
 // Options say what is to be built.
@@ -84,15 +85,19 @@ func (p Parts) Build(ctx context.Context, o Options) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 	o.Log("fill the slot")
+	data := volume{filepath.Join(work, "data"), o.layout[3].Size, DataLabel, o.Made}
+	if err := data.makeExt4(ctx); err != nil {
+		return fmt.Errorf("make the data partition: %w", err)
+	}
 	slot := volume{filepath.Join(work, "slot"), o.layout[1].Size, "CHEESEBOARD", o.Made}
-	files, err := p.slotFiles(o, texts)
+	files, err := p.slotFiles(o, data.path, texts)
 	if err != nil {
 		return fmt.Errorf("gather what is in a slot: %w", err)
 	}
 	if err := slot.makeFAT(ctx, 32, 2, files); err != nil {
 		return fmt.Errorf("make the slot: %w", err)
 	}
-	if err := p.image(ctx, o, work, slot.path); err != nil {
+	if err := p.image(ctx, o, work, slot.path, data.path); err != nil {
 		return err
 	}
 	o.Log("make the bundle")
@@ -102,8 +107,8 @@ func (p Parts) Build(ctx context.Context, o Options) (err error) {
 	return writeSums(o.Out, o.Key, names.Image, names.Bundle, names.Bill, names.Licences)
 }
 
-// image makes the image around a slot.
-func (p Parts) image(ctx context.Context, o Options, work, slot string) error {
+// image makes the image around a slot, and the content of the data partition.
+func (p Parts) image(ctx context.Context, o Options, work, slot, data string) error {
 	files, err := p.firstFiles()
 	if err != nil {
 		return fmt.Errorf("gather what is in the first partition: %w", err)
@@ -112,12 +117,8 @@ func (p Parts) image(ctx context.Context, o Options, work, slot string) error {
 	if err := first.makeFAT(ctx, 16, 1, files); err != nil {
 		return fmt.Errorf("make the first partition: %w", err)
 	}
-	data := volume{filepath.Join(work, "data"), o.layout[3].Size, DataLabel, o.Made}
-	if err := data.makeExt4(ctx); err != nil {
-		return fmt.Errorf("make the data partition: %w", err)
-	}
 	raw := filepath.Join(work, "image")
-	if err := assemble(raw, o.layout, [4]string{first.path, slot, "", data.path}); err != nil {
+	if err := assemble(raw, o.layout, [4]string{first.path, slot, "", data}); err != nil {
 		return fmt.Errorf("put the card together: %w", err)
 	}
 	o.Log("compress the image")

@@ -1,10 +1,12 @@
 package card
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,6 +23,14 @@ func TestLayout(t *testing.T) {
 	}
 	if l := Layout(); l[1].Size != l[2].Size {
 		t.Errorf("the slots have %d and %d bytes", l[1].Size, l[2].Size)
+	}
+}
+
+// TestCommandLine has init look for the card that this is.
+func TestCommandLine(t *testing.T) {
+	want := fmt.Sprintf("cheeseboard.disk=%x", diskID)
+	if !slices.Contains(strings.Fields(string(commandLine)), want) {
+		t.Errorf("the kernel is told %q, and not %s", commandLine, want)
 	}
 }
 

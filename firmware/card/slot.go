@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
@@ -30,8 +32,8 @@ var unusedModules = []string{"kernel/drivers/media", "kernel/drivers/xen"}
 // in the first partition.
 var firmwareFiles = []string{"start.elf", "start4.elf", "fixup.dat", "fixup4.dat"}
 
-// slotFiles are what is in a slot.
-func (p Parts) slotFiles(o Options, licences []byte) ([]File, error) {
+// slotFiles are what is in a slot. data is the path of the data partition's first content.
+func (p Parts) slotFiles(o Options, data string, licences []byte) ([]File, error) {
 	kernel, firmware := os.DirFS(p.Kernel.Dir), os.DirFS(p.Firmware.Dir)
 	files, err := readFiles(firmware, "", firmwareFiles...)
 	if err != nil {
@@ -57,7 +59,7 @@ func (p Parts) slotFiles(o Options, licences []byte) ([]File, error) {
 	if err != nil {
 		return nil, err
 	}
-	initramfs, err := p.initramfs(o)
+	initramfs, err := p.initramfs(o, data)
 	if err != nil {
 		return nil, err
 	}
@@ -74,16 +76,27 @@ func (p Parts) slotFiles(o Options, licences []byte) ([]File, error) {
 	), nil
 }
 
-// initramfs is the first file system: init, what it says of itself, and whom it
-// trusts.
-func (p Parts) initramfs(o Options) ([]byte, error) {
-	program, err := os.ReadFile(p.Init)
-	if err != nil {
-		return nil, err
-	}
-	authorities, err := os.ReadFile(p.Authorities)
-	if err != nil {
-		return nil, err
+// initramfs is the first file system, as firmware/pid1 expects it: init, what it says of
+// itself, whom it trusts, and what it repairs the data partition with, or begins it anew.
+func (p Parts) initramfs(o Options, data string) ([]byte, error) {
+	var files []File
+	for _, f := range []struct {
+		name, from string
+		program    bool
+	}{
+		{"init", p.Init, true},
+		{"sbin/e2fsck", filepath.Join(p.Checker.Dir, "sbin", "e2fsck.static"), true},
+		{"etc/ssl/certs/ca-certificates.crt", p.Authorities, false}, // where programs in Go look first
+		{"etc/cheeseboard/data.ext4.gz", data, false},
+	} {
+		content, err := os.ReadFile(f.from)
+		if err != nil {
+			return nil, err
+		}
+		if path.Ext(f.name) == ".gz" {
+			content = squeeze(content)
+		}
+		files = append(files, File{Name: f.name, Content: content, Program: f.program})
 	}
 	public, err := update.PublicPEM(o.Key)
 	if err != nil {
@@ -93,16 +106,10 @@ func (p Parts) initramfs(o Options) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	files := []File{
-		{Name: "init", Content: program, Program: true},
-		// Where programs in Go look first.
-		{Name: "etc/ssl/certs/ca-certificates.crt", Content: authorities},
-		{Name: strings.TrimPrefix(update.ReleasePath, "/"), Content: release},
-		{Name: strings.TrimPrefix(path.Join(update.KeysPath, "release.pem"), "/"), Content: public},
-		{Name: "etc/passwd", Content: []byte("root:x:0:0::/:\ncheeseboard:x:1000:1000::/data/cheeseboard:\n")},
-		{Name: "etc/group", Content: []byte("root:x:0:\ncheeseboard:x:1000:\n")},
-		{Name: "etc/hosts", Content: []byte("127.0.0.1 localhost\n::1 localhost\n")},
-	}
+	files = append(files,
+		File{Name: strings.TrimPrefix(update.ReleasePath, "/"), Content: release},
+		File{Name: strings.TrimPrefix(path.Join(update.KeysPath, "release.pem"), "/"), Content: public},
+		File{Name: "etc/hosts", Content: []byte("127.0.0.1 localhost\n::1 localhost\n")})
 	return archive(files, []string{"boot", "data", "dev", "proc", "run", "slot", "sys", "tmp"}, o.Made), nil
 }
 
@@ -115,25 +122,29 @@ func moduleFiles(kernel fs.FS) ([]File, error) {
 	if len(releases) != 1 {
 		return nil, fmt.Errorf("the kernel has modules of %d releases, %q; one is wanted", len(releases), releases)
 	}
-	files, err := readFiles(kernel, "", path.Join(releases[0], "modules.dep"), path.Join(releases[0], "modules.alias"),
-		path.Join(releases[0], "modules.builtin"))
+	from, err := fs.Sub(kernel, releases[0])
 	if err != nil {
 		return nil, err
 	}
-	err = fs.WalkDir(kernel, releases[0], func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !strings.HasSuffix(name, ".ko") {
+	below := path.Join("modules", path.Base(releases[0]))
+	files, err := readFiles(from, below, "modules.dep", "modules.alias", "modules.softdep", "modules.builtin")
+	if err != nil {
+		return nil, err
+	}
+	err = fs.WalkDir(from, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || path.Ext(name) != ".ko" || unused(name) {
 			return err
 		}
-		for _, unused := range unusedModules {
-			if strings.HasPrefix(name, path.Join(releases[0], unused)+"/") {
-				return nil
-			}
-		}
-		content, err := fs.ReadFile(kernel, name)
-		files = append(files, File{Name: name, Content: content})
+		content, err := fs.ReadFile(from, name)
+		files = append(files, File{Name: path.Join(below, name), Content: content})
 		return err
 	})
 	return files, err
+}
+
+// unused tells modules that are left out.
+func unused(module string) bool {
+	return slices.ContainsFunc(unusedModules, func(folder string) bool { return strings.HasPrefix(module, folder+"/") })
 }
 
 // squeeze compresses with gzip, the same each time.
