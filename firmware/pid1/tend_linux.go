@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -236,35 +235,18 @@ func mountStick(device, folder string) error {
 
 // lookAtStick installs an update that lies on a stick, and restarts into it.
 func (b *box) lookAtStick(ctx context.Context, s stick.Stick) {
-	bundles, err := filepath.Glob(filepath.Join(s.Folder, "cheeseboard-*.update"))
+	installed, err := b.updater.FromFolder(ctx, s.Folder, func(machine.Progress) {})
+	if errors.Is(err, fs.ErrNotExist) {
+		return // most sticks are for something else
+	}
 	if err != nil {
+		b.log.Warn("an update on a stick was not installed", "reason", err)
 		return
 	}
-	for _, path := range bundles {
-		if err := b.installFile(ctx, path); err != nil {
-			b.log.Warn("an update on a stick was not installed", "file", filepath.Base(path), "reason", err)
-			continue
-		}
-		if err := (keeper{b}).Restart(machine.TryOther); err != nil {
-			b.log.Error("an update on a stick", "reason", err)
-		}
-		return
+	b.log.Warn("an update on a stick is installed", "version", installed.Version)
+	if err := (keeper{b}).Restart(machine.TryOther); err != nil {
+		b.log.Error("an update on a stick", "reason", err)
 	}
-}
-
-func (b *box) installFile(ctx context.Context, path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = f.Close() }() // it was only read
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	b.log.Warn("an update lies on a stick", "file", filepath.Base(path))
-	_, err = b.updater.Install(ctx, f, machine.UpdateOptions{Size: info.Size()}, func(machine.Progress) {})
-	return err
 }
 
 // clockFile bears the time to which the clock is set at the next start.

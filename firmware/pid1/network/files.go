@@ -23,6 +23,8 @@ const leases = "run/systemd/netif/leases"
 // write writes what others read of the network: resolv.conf(5), hosts(5), and which
 // time servers DHCP names. A file that is right already is left alone.
 func (m *Manager) write() error {
+	m.writing.Lock() // the later state is to be written later
+	defer m.writing.Unlock()
 	m.mu.Lock()
 	name := m.hostname()
 	files := map[string]string{

@@ -72,6 +72,8 @@ type Options struct {
 type Manager struct {
 	o Options
 
+	writing sync.Mutex // held while files are written
+
 	mu    sync.Mutex
 	ports map[int]*port  // by the index of the interface
 	taken map[string]int // static addresses for the first that has a cable: which that is
@@ -99,7 +101,7 @@ func (m *Manager) State() State {
 	return s
 }
 
-// listens is how long after a change others are waited for before files are written:
+// settle is how long after a change others are waited for before files are written:
 // an interface that comes up brings several.
 const settle = 50 * time.Millisecond
 
@@ -126,9 +128,14 @@ func (m *Manager) Run(ctx context.Context) error {
 		return fmt.Errorf("listen for addresses: %w", err)
 	}
 	var work sync.WaitGroup
-	defer work.Wait()
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	defer func() {
+		cancel()
+		work.Wait()
+		for _, p := range m.ports { // nobody else changes them now
+			p.stop = nil
+		}
+	}()
 	work.Go(func() { m.followAdvertisements(ctx) })
 	look := time.NewTicker(30 * time.Second) // whatever was missed is seen then
 	defer look.Stop()
