@@ -1,6 +1,8 @@
 package guest
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -111,4 +113,45 @@ func mtools(ctx context.Context, program string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append(os.Environ(), "MTOOLS_SKIP_CHECK=1")
 	return cmd
+}
+
+// Unpack makes a card of an image under gzip, with the given size in bytes; 0 is that of
+// the image. What is empty takes no room.
+func Unpack(image, target string, size int64) (card Card, err error) {
+	in, err := os.Open(image)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = in.Close() }() // only read
+	z, err := gzip.NewReader(in)
+	if err != nil {
+		return "", fmt.Errorf("read %s: %w", image, err)
+	}
+	out, err := os.Create(target)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	at, block, empty := int64(0), make([]byte, 64<<10), make([]byte, 64<<10)
+	for {
+		n, err := io.ReadFull(z, block)
+		if !bytes.Equal(block[:n], empty[:n]) {
+			if _, err := out.WriteAt(block[:n], at); err != nil {
+				return "", err
+			}
+		}
+		at += int64(n)
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			break
+		} else if err != nil {
+			return "", fmt.Errorf("read %s: %w", image, err)
+		}
+	}
+	if size == 0 {
+		size = at
+	}
+	if size < at {
+		return "", fmt.Errorf("an image of %d bytes does not fit on a card of %d", at, size)
+	}
+	return Card(target), out.Truncate(size)
 }

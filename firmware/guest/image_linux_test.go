@@ -1,0 +1,235 @@
+package guest_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"cheeseboard/firmware/guest"
+	"cheeseboard/syncer/upstreamtest"
+)
+
+// newCard is a card with the image that CHEESEBOARD_TEST_IMAGE names the folder of, as
+// scripts/image has built it.
+func newCard(t *testing.T, size int64) guest.Card {
+	t.Helper()
+	folder := os.Getenv("CHEESEBOARD_TEST_IMAGE")
+	if folder == "" {
+		t.Skip("only with CHEESEBOARD_TEST_IMAGE=FOLDER, what scripts/image has built; scripts/test --only image does both")
+	}
+	guest.NeedBoards(t)
+	images, err := filepath.Glob(filepath.Join(folder, "cheeseboard-*-arm64.img.gz"))
+	if err != nil || len(images) != 1 {
+		t.Fatalf("there are %d images in %s (%v)", len(images), folder, err)
+	}
+	card, err := guest.Unpack(images[0], filepath.Join(t.TempDir(), "card"), size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return card
+}
+
+// patient ends before the test is killed, so that the console is seen.
+func patient(t *testing.T, d time.Duration) context.Context {
+	t.Helper()
+	ctx, stop := context.WithTimeout(t.Context(), d)
+	t.Cleanup(stop)
+	return ctx
+}
+
+// get asks a board; "" stands for no answer.
+func get(ctx context.Context, address, path string) (status int, body string) {
+	ctx, stop := context.WithTimeout(ctx, 10*time.Second)
+	defer stop()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, nil)
+	if err != nil {
+		return 0, ""
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, ""
+	}
+	raw, err := io.ReadAll(resp.Body)
+	if err = errors.Join(err, resp.Body.Close()); err != nil {
+		return 0, ""
+	}
+	return resp.StatusCode, string(raw)
+}
+
+// until asks a board until what it answers is as wanted, and gives the moment.
+func until(ctx context.Context, t *testing.T, p *guest.Powered, path string, right func(status int, body string) bool) time.Time {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		asking, stop := context.WithTimeout(ctx, 5*time.Second)
+		status, body := get(asking, p.Address(80), path)
+		stop()
+		if status != 0 && right(status, body) {
+			return time.Now()
+		}
+		if p.Off() {
+			t.Fatalf("the board went off while it was asked for %s", path)
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("the board does not answer %s as it should; the last was %d %s", path, status, body)
+		case <-tick.C:
+		}
+	}
+}
+
+// answered is any answer.
+func answered(int, string) bool { return true }
+
+// stamp is what a line of the console says of when it was written, since the kernel's
+// start.
+var stamp = regexp.MustCompile(`^\[ *(\d+\.\d+)\] `)
+
+// kernelZero is when the kernel started, by our clock: the line that was on its way for
+// the shortest time tells.
+func kernelZero(p *guest.Powered) (zero time.Time) {
+	lines, _ := p.Lines()
+	for _, line := range lines {
+		match := stamp.FindStringSubmatch(line.Text)
+		if match == nil {
+			continue
+		}
+		seconds, err := strconv.ParseFloat(match[1], 64)
+		if err != nil {
+			continue
+		}
+		if at := line.At.Add(-time.Duration(seconds * float64(time.Second))); zero.IsZero() || at.Before(zero) {
+			zero = at
+		}
+	}
+	return zero
+}
+
+// stampOf gives what the first line with a text says of its time.
+func stampOf(ctx context.Context, t *testing.T, p *guest.Powered, text string) time.Duration {
+	t.Helper()
+	line, err := p.Await(ctx, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	match := stamp.FindStringSubmatch(line.Text)
+	if match == nil {
+		t.Fatalf("there is no time in %q", line.Text)
+	}
+	seconds, err := strconv.ParseFloat(match[1], 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(seconds * float64(time.Second))
+}
+
+// loud has the kernel say everything on the console.
+const loud = "ignore_loglevel"
+
+// TestImagePip puts a card with a fresh image, 64 GiB large, into a machine that has
+// never run: the data partition grows, the box fills itself from an index that breaks
+// connections, the index is switched off, and pip installs over the network. Then it is
+// cut from its power, and serves again what it had.
+func TestImagePip(t *testing.T) {
+	card := newCard(t, 64<<30)
+	ctx := patient(t, 8*time.Minute)
+	upstream := upstreamtest.NewServer(upstreamtest.SampleIndex(1))
+	if err := upstream.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := upstream.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	upstream.Tell(upstreamtest.OnFile("stilton-*.whl"), upstreamtest.CutAfter(1<<20), 3)
+	// In the guest, this machine is 10.0.2.2.
+	settings := fmt.Sprintf("[upstream]\nurl = %q\n[sync]\nprojects = [\"cheeseplate[strong]\"]\ntargets = [\"any\"]\n",
+		strings.Replace(upstream.IndexURL(), "127.0.0.1", "10.0.2.2", 1))
+	if err := card.WriteFile(ctx, 1, "cheeseboard.toml", []byte(settings)); err != nil {
+		t.Fatal(err)
+	}
+	p, err := guest.Board{Model: guest.Virt, Card: card, Slot: 2, Ports: []int{80}, Append: loud}.PowerOn(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := until(ctx, t, p, "/healthz", answered)
+	kernel := stampOf(ctx, t, p, "Run /init")
+	t.Logf("first boot: /healthz answers %s after the kernel's start, %s after the kernel has done", first.Sub(kernelZero(p)).Round(time.Millisecond), (first.Sub(kernelZero(p)) - kernel).Round(time.Millisecond))
+	until(ctx, t, p, "/simple/stilton/", func(status int, body string) bool {
+		return status == http.StatusOK && strings.Contains(body, "stilton-1.0-")
+	})
+	until(ctx, t, p, "/metrics", func(_ int, body string) bool { return number(body, "cheeseboard_store_files") >= 8 })
+	if err := upstream.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	pipInstalls(ctx, t, p)
+	table, err := card.Partitions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if end := table[3].Start + table[3].Size; end < 64<<30-2<<20 {
+		t.Errorf("the data partition ends at %d of %d", end, int64(64<<30))
+	}
+	p.Cut()
+
+	again, err := guest.Board{Model: guest.Virt, Card: card, Slot: 2, Ports: []int{80}, Append: loud}.PowerOn(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first = until(ctx, t, again, "/healthz", answered)
+	t.Logf("after a cut: /healthz answers %s after the kernel's start", first.Sub(kernelZero(again)).Round(time.Millisecond))
+	pipInstalls(ctx, t, again)
+	_, body := get(ctx, again.Address(80), "/metrics")
+	used := number(body, "cheeseboard_memory_total_bytes") - number(body, "cheeseboard_memory_available_bytes")
+	t.Logf("memory in use: %.1f of %.1f MB, of it %.1f MB resident in the program", used/1e6, number(body, "cheeseboard_memory_total_bytes")/1e6, number(body, "cheeseboard_resident_memory_bytes")/1e6)
+	if free := number(body, "cheeseboard_disk_free_bytes"); free < 60<<30 {
+		t.Errorf("of a card of 64 GiB %.0f bytes are free", free)
+	}
+}
+
+// number is the value of a metric without labels; 0 where it is not told.
+func number(metrics, name string) float64 {
+	for line := range strings.Lines(metrics) {
+		if text, found := strings.CutPrefix(line, name+" "); found {
+			v, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+			if err == nil {
+				return v
+			}
+		}
+	}
+	return 0
+}
+
+// pipInstalls has the real pip install from the board, into a folder of its own.
+func pipInstalls(ctx context.Context, t *testing.T, p *guest.Powered) {
+	t.Helper()
+	folder := t.TempDir()
+	cmd := exec.CommandContext(ctx, "python3", "-I", "-m", "pip", "--isolated", "--disable-pip-version-check", "--no-input", "install",
+		"--no-cache-dir", "--target", folder, "--index-url", "http://"+p.Address(80)+"/simple/", "cheeseplate[strong]")
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "LC_ALL=C.UTF-8"}
+	began := time.Now()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("pip install: %v\n%s", err, out)
+	}
+	took := time.Since(began)
+	look := exec.CommandContext(ctx, "python3", "-I", "-c",
+		"import sys; sys.path.insert(0, sys.argv[1]); import cheddar, cheeseplate, stilton, parmesan; print(cheddar.__version__, stilton.__version__, parmesan.__version__)", folder)
+	out, err := look.CombinedOutput()
+	if err != nil || string(bytes.TrimSpace(out)) != "1.2.0 1.0 0.0.36" {
+		t.Errorf("pip has installed %s (%v)", out, err)
+	}
+	t.Logf("pip installs cheeseplate[strong] in %s", took.Round(10*time.Millisecond))
+}
