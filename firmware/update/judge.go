@@ -12,12 +12,13 @@ type Baseline struct {
 	Network bool `json:"network"`
 }
 
-// Policy bounds a trial. A zero field means the default.
+// Policy bounds a trial. A zero field means the default. In JSON, durations
+// are nanoseconds.
 type Policy struct {
-	Hold     time.Duration // how long all has to be well for the commit; 1 minute
-	Patience time.Duration // how long it may be unwell at a stretch once it was ready; 4 minutes
-	Deadline time.Duration // from the start of the machine; 15 minutes
-	Restarts int           // so many ends of the program are a crash loop; 3
+	Hold     time.Duration `json:"hold,omitempty"`     // how long all has to be well for the commit; 1 minute
+	Patience time.Duration `json:"patience,omitempty"` // how long it may be unwell at a stretch once it was ready; 4 minutes
+	Deadline time.Duration `json:"deadline,omitempty"` // from the start of the machine; 15 minutes
+	Restarts int           `json:"restarts,omitempty"` // so many ends of the program are a crash loop; 3
 }
 
 func (p Policy) withDefaults() Policy {

@@ -23,11 +23,10 @@ type Options struct {
 	// Open opens a partition of the card: 1, or a slot. It is called for each use.
 	Open func(partition int) (Area, error)
 	// Notes is a folder of init's own on the data partition; "" where there is none.
-	Notes  string
-	Disk   *durable.Disk // nil: the real one
-	Policy Policy
-	Log    *slog.Logger     // nil discards
-	Now    func() time.Time // nil: time.Now
+	Notes string
+	Disk  *durable.Disk    // nil: the real one
+	Log   *slog.Logger     // nil discards
+	Now   func() time.Time // nil: time.Now
 }
 
 // Updater is what init has of all this. It is safe for concurrent use.
@@ -37,6 +36,8 @@ type Updater struct {
 	nothing string // why nothing can be updated; "" where it can
 
 	installing sync.Mutex // held by the one installation
+
+	policy Policy // by which a trial of this slot is judged
 
 	mu      sync.Mutex
 	memory  memory
@@ -64,6 +65,10 @@ func New(o Options) (*Updater, error) {
 		o.Disk = new(durable.Disk)
 	}
 	u := &Updater{Options: o, chunk: chunkSize, memory: memory{Format: format}}
+	if o.Running.Trial != nil {
+		u.policy = *o.Running.Trial
+	}
+	u.policy = u.policy.withDefaults()
 	err := u.begin()
 	if err != nil && u.nothing == "" {
 		u.nothing = err.Error()
@@ -130,7 +135,7 @@ func (u *Updater) Judge(s Signs) (Verdict, error) {
 		u.verdict = Verdict{Decision: Rollback, Text: "nobody asked for a trial of this slot"}
 		return u.verdict, nil
 	}
-	u.state, u.verdict = u.state.Next(u.Policy, a.Baseline, s)
+	u.state, u.verdict = u.state.Next(u.policy, a.Baseline, s)
 	switch u.verdict.Decision {
 	case Commit:
 		err := u.commit()
@@ -138,7 +143,7 @@ func (u *Updater) Judge(s Signs) (Verdict, error) {
 			return u.verdict, nil
 		}
 		u.verdict = Verdict{Text: err.Error()}
-		if s.Up < u.Policy.withDefaults().Deadline {
+		if s.Up < u.policy.Deadline {
 			return u.verdict, err
 		}
 		u.verdict.Decision = Rollback

@@ -17,6 +17,9 @@ type Release struct {
 	Version Version `json:"version"`
 	Board   string  `json:"board"`
 	Floor   Version `json:"floor"`
+	// Trial is by what this release, once it runs, is judged; nil: by the defaults. It
+	// is in the slot only, not in the bundle's manifest.
+	Trial *Policy `json:"trial,omitempty"`
 }
 
 // Write makes a bundle of a slot's image, from its beginning to its end. scratch
