@@ -38,7 +38,7 @@ func (b *box) down(o order) {
 	}
 	unix.Sync()
 	b.log.Warn("goodbye")
-	b.journal.end()
+	b.journal.drain()
 	b.reboot(o.how)
 }
 

@@ -112,6 +112,7 @@ func (b *box) rescue(what string) {
 	}
 	b.journal.say("init", fmt.Sprintf("panic in %s: %v\n%s", what, r, debug.Stack()))
 	b.lastWords(fmt.Sprintf("init failed in %s: %v", what, r))
+	b.journal.drain()
 	unix.Sync()
 	_ = unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART) // else the watchdog does
 }

@@ -20,30 +20,45 @@ const ringSize = 256 << 10
 // journal takes the lines of init and of the program: to the ring, and to the console.
 type journal struct {
 	ring  *ring.Ring
-	queue chan []byte // to the console
-	done  chan struct{}
+	queue chan entry // to the console
+}
+
+// entry is a line for the console, or, without one, the wish to know that all before it
+// was written.
+type entry struct {
+	line    []byte
+	written chan<- struct{}
 }
 
 // newJournal makes one whose lines go to a console, which may be slow or stuck: then
 // lines are left out there.
 func newJournal(console io.Writer) *journal {
-	j := &journal{ring: ring.New(ringSize), queue: make(chan []byte, 512), done: make(chan struct{})}
-	go func() {
-		defer close(j.done)
-		for line := range j.queue {
-			_, _ = console.Write(line) // nobody could be told
+	j := &journal{ring: ring.New(ringSize), queue: make(chan entry, 512)}
+	go func() { // for as long as the machine runs
+		for e := range j.queue {
+			if e.written != nil {
+				close(e.written)
+				continue
+			}
+			_, _ = console.Write(e.line) // nobody could be told
 		}
 	}()
 	return j
 }
 
-// end has what is queued written, if the console takes it within a moment. Nothing may be
-// said after it.
-func (j *journal) end() {
-	close(j.queue)
+// drain waits until the console has what was said, if it takes that within a moment.
+func (j *journal) drain() {
+	written := make(chan struct{})
+	patience := time.NewTimer(time.Second)
+	defer patience.Stop()
 	select {
-	case <-j.done:
-	case <-time.After(time.Second):
+	case j.queue <- entry{written: written}:
+	case <-patience.C:
+		return
+	}
+	select {
+	case <-written:
+	case <-patience.C:
 	}
 }
 
@@ -52,7 +67,7 @@ func (j *journal) say(who, text string) {
 	line := fmt.Appendf(nil, "[%12.6f] %s: %s\n", sinceBoot().Seconds(), who, text)
 	_, _ = j.ring.Write(line) // it never fails
 	select {
-	case j.queue <- line:
+	case j.queue <- entry{line: line}:
 	default: // the console is stuck
 	}
 }

@@ -1,0 +1,193 @@
+package pid1
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"cheeseboard/firmware/config"
+	"cheeseboard/firmware/pid1/disk"
+	"cheeseboard/firmware/pid1/network"
+)
+
+func TestParseParameters(t *testing.T) {
+	for line, want := range map[string]parameters{
+		"console=ttyS0 quiet panic=2":                                        {},
+		"cheeseboard.disk=0x43484545 cheeseboard.slot=3":                     {disk: 0x43484545, slot: 3},
+		"cheeseboard.disk=zz cheeseboard.slot=9 cheeseboard.watchdog=on":     {},
+		"cheeseboard.watchdog=off cheeseboard.log=debug xcheeseboard.slot=2": {noWatchdog: true, debug: true},
+	} {
+		if got := parseParameters(line); got != want {
+			t.Errorf("%q: %+v", line, got)
+		}
+	}
+}
+
+// stuck is a console whose reader has gone away.
+type stuck struct{ release chan struct{} }
+
+func (s stuck) Write(b []byte) (int, error) { <-s.release; return len(b), nil }
+
+// TestStuckConsole: whoever writes to the log never waits for the console, and the ring
+// has it all.
+func TestStuckConsole(t *testing.T) {
+	s := stuck{make(chan struct{})}
+	j := newJournal(s)
+	w := j.writer("cheeseboard")
+	for n := range 2000 {
+		if _, err := fmt.Fprintf(w, "line %d\nhalf", n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := bytes.Count(j.ring.Bytes(), []byte("\n")); got != 2000 {
+		t.Errorf("%d lines are in the ring", got)
+	}
+	close(s.release)
+	j.drain()
+}
+
+func TestLines(t *testing.T) {
+	var got []string
+	l := &lines{say: func(s string) { got = append(got, s) }}
+	for _, text := range []string{"one\r\ntw", "o\n\nlast", strings.Repeat("x", 3*mostLine), "\xff\n"} {
+		if n, err := l.Write([]byte(text)); n != len(text) || err != nil {
+			t.Errorf("%d, %v", n, err)
+		}
+	}
+	if want := []string{"one", "two", ""}; !slices.Equal(got[:3], want) {
+		t.Errorf("%q", got[:3])
+	}
+	for _, line := range got {
+		if len(line) > mostLine {
+			t.Errorf("a line of %d bytes", len(line))
+		}
+	}
+	if all := strings.Join(got[3:], ""); all != "last"+strings.Repeat("x", 3*mostLine)+"?" {
+		t.Errorf("%d bytes came", len(all))
+	}
+}
+
+// TestLastLine: the reason of an end is the last line, or how a panic began.
+func TestLastLine(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                             "",
+		"starting\nerror: disk full\n": "error: disk full",
+		"starting\nerror: disk full":   "error: disk full",
+		"x\npanic: oh no\n\ngoroutine 1 [running]:\nmain.main()\n\t/x.go:3 +0x1d\nexit status 2\n": "panic: oh no",
+		"fatal error: all goroutines are asleep - deadlock!\n\ngoroutine 1\n":                      "fatal error: all goroutines are asleep - deadlock!",
+		strings.Repeat("ä", 5000): strings.Repeat("ä", mostReason/2),
+	} {
+		for _, step := range []int{1, 7, 1 << 20} {
+			l := &lastLine{}
+			for rest := []byte(text); len(rest) > 0; rest = rest[min(step, len(rest)):] {
+				if _, err := l.Write(rest[:min(step, len(rest))]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := l.get(); got != want {
+				t.Errorf("%.40q by %d: %q", text, step, got)
+			}
+		}
+	}
+}
+
+// TestNotebook: reasons outlive a start, and the same one is not written each minute.
+func TestNotebook(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "last.json")
+	n := openNotebook(path)
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(n.program("exit status 1"))
+	if got := openNotebook(path).get(); got.Program != "exit status 1" || got.ProgramAt.IsZero() {
+		t.Errorf("%+v", got)
+	}
+	check(os.Remove(path))
+	check(n.program("exit status 1"))
+	if _, err := os.Stat(path); err == nil {
+		t.Error("the same is written again at once")
+	}
+	check(n.program("killed by SIGSEGV"))
+	check(n.machine("the program was of no use"))
+	check(n.machine(""))
+	if got := openNotebook(path).get(); got.Program != "killed by SIGSEGV" || got.Machine != "" || !got.MachineAt.IsZero() {
+		t.Errorf("%+v", got)
+	}
+	check(os.WriteFile(path, []byte("{"), 0o600))
+	if got := openNotebook(path).get(); got != (last{}) {
+		t.Errorf("of a damaged file: %+v", got)
+	}
+}
+
+// TestArguments: the program gets its place, and a port that needs no address.
+func TestArguments(t *testing.T) {
+	b := &box{settings: config.Default()}
+	if got := b.arguments(); !slices.Contains(got, ":80") || slices.Contains(got, "storage.reserve=16MiB") {
+		t.Errorf("%q", got)
+	}
+	b.settings.Serve.Listen = "192.168.1.5:8081"
+	b.data = disk.Report{Condition: disk.Memory}
+	if got := b.arguments(); slices.Contains(got, "--listen") || !slices.Contains(got, "storage.reserve=16MiB") {
+		t.Errorf("%q", got)
+	}
+	if got := environment(time.Minute); !slices.Contains(got, "WATCHDOG_USEC=60000000") || !slices.Contains(got, "CHEESEBOARD_MACHINE=/run/cheeseboard/machine.sock") {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestNetworkSettings(t *testing.T) {
+	c, err := config.Parse("f", []byte("[network]\nhostname = \"kitchen\"\nhostname-from = \"dhcp\"\naddresses = [\"10.0.0.5/8\", \"eth1 fd00::5/64\"]\ngateways = [\"10.0.0.1\"]\nname-servers = [\"9.9.9.9\"]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := networkSettings(c.Network)
+	static := []network.Static{{Prefix: netip.MustParsePrefix("10.0.0.5/8")}, {Interface: "eth1", Prefix: netip.MustParsePrefix("fd00::5/64")}}
+	if got.Hostname != "kitchen" || !got.TakeName || !slices.Equal(got.Static, static) || got.Gateways[0].String() != "10.0.0.1" || got.DNS[0].String() != "9.9.9.9" {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestOwn gives a folder to the program, if this test may.
+func TestOwn(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can give files away; the guest tests run a program that needs its folder")
+	}
+	dir := t.TempDir()
+	inner := filepath.Join(dir, "a", "b")
+	if err := os.MkdirAll(inner, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := own(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(inner, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := own(dir); err != nil { // once it is the program's, what is in it is the program's business
+		t.Fatal(err)
+	}
+	for path, want := range map[string]int{dir: programUser, filepath.Dir(inner): programUser, inner: 0} {
+		if got := ownerOf(t, path); got != want {
+			t.Errorf("%s belongs to %d, want %d", path, got, want)
+		}
+	}
+}
+
+func ownerOf(t *testing.T, path string) int {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int(info.Sys().(*syscall.Stat_t).Uid)
+}
