@@ -156,7 +156,7 @@ func TestImagePip(t *testing.T) {
 	})
 	upstream.Tell(upstreamtest.OnFile("stilton-*.whl"), upstreamtest.CutAfter(1<<20), 3)
 	// In the guest, this machine is 10.0.2.2.
-	settings := fmt.Sprintf("[upstream]\nurl = %q\n[sync]\nprojects = [\"cheeseplate[strong]\"]\ntargets = [\"any\"]\n",
+	settings := fmt.Sprintf("[upstream]\nurl = %q\n[sync]\nprojects = [\"cheeseplate[strong]\"]\n",
 		strings.Replace(upstream.IndexURL(), "127.0.0.1", "10.0.2.2", 1))
 	if err := card.WriteFile(ctx, 1, "cheeseboard.toml", []byte(settings)); err != nil {
 		t.Fatal(err)
