@@ -59,14 +59,8 @@ func standIns(t *testing.T) Parts {
 	for name, content := range map[string]string{
 		"kernel/vmlinuz": "kernel", "kernel/board.dtb": "tree", "kernel/overlays/some.dtbo": "overlay",
 		"kernel/overlays/overlay_map.dtb": "map", "kernel/LICENSE": string(terms),
-		"kernel/_build/upstream-url.txt":            "https://example.org/linux/archive/refs/tags/stable_1.tar.gz",
-		"kernel/lib/modules/6.1-v8/modules.dep":     "kernel/fs/a.ko:",
-		"kernel/lib/modules/6.1-v8/modules.alias":   "alias a b",
-		"kernel/lib/modules/6.1-v8/modules.builtin": "", "kernel/lib/modules/6.1-v8/modules.softdep": "",
-		"checker/sbin/e2fsck.static": "checker", "checker/usr/share/doc/e2fsck-static/copyright": "GPL-2",
-		"kernel/lib/modules/6.1-v8/kernel/fs/a.ko":                "module",
-		"kernel/lib/modules/6.1-v8/kernel/a/b/c/d.ko":             "deep",
-		"kernel/lib/modules/6.1-v8/kernel/drivers/media/tuner.ko": "unused",
+		"kernel/_build/upstream-url.txt": "https://example.org/linux/archive/refs/tags/stable_1.tar.gz",
+		"checker/sbin/e2fsck.static":     "checker", "checker/usr/share/doc/e2fsck-static/copyright": "GPL-2",
 		"firmware/LICENSE": string(terms), "firmware/bootcode.bin": "code", "firmware/start.elf": "s", "firmware/start4.elf": "s4",
 		"firmware/fixup.dat": "f", "firmware/fixup4.dat": "f4", "list/LICENSE": string(terms), "authorities": "certificates",
 	} {
@@ -190,14 +184,14 @@ func checkContents(t *testing.T, partitions [4]string) {
 	}
 	for name, want := range map[string]string{
 		"config.txt": "initramfs initramfs.gz", "cmdline.txt": "console=serial0", "board.dtb": "tree", "overlays/some.dtbo": "overlay",
-		"modules/6.1-v8/kernel/fs/a.ko": "module", "modules/6.1-v8/kernel/a/b/c/d.ko": "deep", "licences.txt": "stable_1.tar.gz",
+		"licences.txt": "stable_1.tar.gz",
 	} {
 		if got := said(t, "mtype", "-i", partitions[1], "::/"+name); !strings.Contains(got, want) {
 			t.Errorf("%s is %q", name, got)
 		}
 	}
 	listing := said(t, "mdir", "-/", "-b", "-i", partitions[1], "::/")
-	if strings.Contains(listing, "tuner") || !strings.Contains(listing, "cheeseboard") || !strings.Contains(listing, "vmlinuz") {
+	if !strings.Contains(listing, "cheeseboard") || !strings.Contains(listing, "vmlinuz") {
 		t.Errorf("the slot has\n%s", listing)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	_ "embed"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -24,15 +23,13 @@ var configText []byte
 //go:embed files/cmdline.txt
 var commandLine []byte
 
-// What of a kernel's modules a mirror has no use for: everything that it needs is built
-// in, and what a strange device on the USB could load should be little.
-var unusedModules = []string{"kernel/drivers/media", "kernel/drivers/xen"}
-
 // firmwareFiles are those that a Pi loads before the kernel. bootcode.bin, for a Pi 3, is
 // in the first partition.
 var firmwareFiles = []string{"start.elf", "start4.elf", "fixup.dat", "fixup4.dat"}
 
-// slotFiles are what is in a slot. data is the path of the data partition's first content.
+// slotFiles are what is in a slot. There are no modules of the kernel: all that the box
+// needs is built into it, and the others are for tuners, cameras, Xen, and for Bluetooth
+// and Wi-Fi, for which there is no firmware. data is the path of the data partition's first content.
 func (p Parts) slotFiles(o Options, data string, licences []byte) ([]File, error) {
 	kernel, firmware := os.DirFS(p.Kernel.Dir), os.DirFS(p.Firmware.Dir)
 	files, err := readFiles(firmware, "", firmwareFiles...)
@@ -44,10 +41,6 @@ func (p Parts) slotFiles(o Options, data string, licences []byte) ([]File, error
 		return nil, err
 	}
 	overlays, err := readFiles(kernel, "", "overlays/*.dtb*")
-	if err != nil {
-		return nil, err
-	}
-	modules, err := moduleFiles(kernel)
 	if err != nil {
 		return nil, err
 	}
@@ -63,17 +56,14 @@ func (p Parts) slotFiles(o Options, data string, licences []byte) ([]File, error
 	if err != nil {
 		return nil, err
 	}
-	for _, part := range [][]File{trees, overlays, modules} {
-		files = append(files, part...)
-	}
-	return append(files,
-		File{Name: "config.txt", Content: configText},
-		File{Name: "cmdline.txt", Content: commandLine},
-		File{Name: "vmlinuz", Content: squeeze(image)},
-		File{Name: "initramfs.gz", Content: squeeze(initramfs)},
-		File{Name: "cheeseboard", Content: program},
-		File{Name: "licences.txt", Content: licences},
-	), nil
+	return append(slices.Concat(files, trees, overlays), []File{
+		{Name: "config.txt", Content: configText},
+		{Name: "cmdline.txt", Content: commandLine},
+		{Name: "vmlinuz", Content: squeeze(image)},
+		{Name: "initramfs.gz", Content: squeeze(initramfs)},
+		{Name: "cheeseboard", Content: program},
+		{Name: "licences.txt", Content: licences},
+	}...), nil
 }
 
 // initramfs is the first file system, as firmware/pid1 expects it: init, what it says of
@@ -111,40 +101,6 @@ func (p Parts) initramfs(o Options, data string) ([]byte, error) {
 		File{Name: strings.TrimPrefix(path.Join(update.KeysPath, "release.pem"), "/"), Content: public},
 		File{Name: "etc/hosts", Content: []byte("127.0.0.1 localhost\n::1 localhost\n")})
 	return archive(files, []string{"boot", "data", "dev", "proc", "run", "slot", "sys", "tmp"}, o.Made), nil
-}
-
-// moduleFiles are the modules of a kernel, and the lists by which they are found.
-func moduleFiles(kernel fs.FS) ([]File, error) {
-	releases, err := fs.Glob(kernel, "lib/modules/*")
-	if err != nil {
-		return nil, err
-	}
-	if len(releases) != 1 {
-		return nil, fmt.Errorf("the kernel has modules of %d releases, %q; one is wanted", len(releases), releases)
-	}
-	from, err := fs.Sub(kernel, releases[0])
-	if err != nil {
-		return nil, err
-	}
-	below := path.Join("modules", path.Base(releases[0]))
-	files, err := readFiles(from, below, "modules.dep", "modules.alias", "modules.softdep", "modules.builtin")
-	if err != nil {
-		return nil, err
-	}
-	err = fs.WalkDir(from, ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || path.Ext(name) != ".ko" || unused(name) {
-			return err
-		}
-		content, err := fs.ReadFile(from, name)
-		files = append(files, File{Name: path.Join(below, name), Content: content})
-		return err
-	})
-	return files, err
-}
-
-// unused tells modules that are left out.
-func unused(module string) bool {
-	return slices.ContainsFunc(unusedModules, func(folder string) bool { return strings.HasPrefix(module, folder+"/") })
 }
 
 // squeeze compresses with gzip, the same each time.

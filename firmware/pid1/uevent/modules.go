@@ -187,6 +187,9 @@ func (m *Modules) insert(name string, depth int) {
 
 // All loads the modules for all devices below root.
 func (m *Modules) All(root string) error {
+	if m.none() {
+		return nil // the kernel makes a device's files when they are looked for: thousands of them
+	}
 	err := filepath.WalkDir(filepath.Join(root, "sys", "devices"), func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			if errors.Is(err, fs.ErrNotExist) {
@@ -203,6 +206,13 @@ func (m *Modules) All(root string) error {
 		return fmt.Errorf("look for devices: %w", err)
 	}
 	return nil
+}
+
+// none tells that no module is known for any device.
+func (m *Modules) none() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.aliases) == 0
 }
 
 // Device loads the modules for one device, by its path below /sys of root.
