@@ -41,8 +41,7 @@ func standIns(t *testing.T) Parts {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-m", "-json", "all")
-	cmd.Env = append(os.Environ(), "GOPROXY=off")
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-json=Module", "cheeseboard/firmware/cmd/lyingindex")
 	list, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)

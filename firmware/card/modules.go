@@ -10,31 +10,38 @@ import (
 	"slices"
 )
 
-// Module is a Go module, as `go list -m -json` and `go mod download -json` tell of it.
+// Module is a Go module, as the go command tells of it.
 type Module struct {
 	Path    string
 	Version string
-	Sum     string // of go.sum
-	Dir     string // where its files are
-	Main    bool
+	Sum     string  // of go.sum
+	Dir     string  // where its files are
 	Replace *Module // stands in for it
 }
 
-// ReadModules reads what `go list -m -json` or `go mod download -json` print: modules,
-// one after the other.
+// ReadModules reads what `go mod download -json` prints, modules one after the other, and
+// `go list -deps -json=Module`, packages that name their modules.
 func ReadModules(r io.Reader) ([]Module, error) {
 	var modules []Module
 	for in := json.NewDecoder(r); ; {
-		var m Module
+		var m struct {
+			Module
+			Of *Module `json:"Module"` // of a package; those of Go itself have none
+		}
 		if err := in.Decode(&m); errors.Is(err, io.EOF) {
 			return modules, nil
 		} else if err != nil {
 			return nil, fmt.Errorf("read the list of modules: %w", err)
 		}
+		if m.Of != nil {
+			m.Module = *m.Of
+		}
 		if m.Replace != nil {
 			m.Dir = m.Replace.Dir
 		}
-		modules = append(modules, m)
+		if m.Path != "" && !slices.ContainsFunc(modules, func(have Module) bool { return have.Path == m.Path }) {
+			modules = append(modules, m.Module)
+		}
 	}
 }
 
