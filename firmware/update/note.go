@@ -130,8 +130,11 @@ func (m memory) settle(boot Boot, defaultSlot int, now time.Time) (next memory, 
 // accept ends the attempt well.
 func (m memory) accept(now time.Time) memory {
 	m.Accepted = &machine.Accepted{Version: m.Attempt.Version.String(), When: now}
-	if m.Refused != nil && m.Refused.Version == m.Accepted.Version {
-		m.Refused = nil
+	if m.Refused != nil {
+		v, err := ParseVersion(m.Refused.Version)
+		if err != nil || v.Compare(m.Attempt.Version) <= 0 {
+			m.Refused = nil // who has the newer one need not know
+		}
 	}
 	m.Attempt = nil
 	return m
