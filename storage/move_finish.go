@@ -242,7 +242,7 @@ func (m *Move) RemoveOld() error {
 	var errs []error
 	for _, e := range entries {
 		// What is not ours is left.
-		ours := own(e.Name()) || slices.Contains([]string{usesName, keptName, "authority.pem"}, e.Name())
+		ours := own(e.Name()) || slices.Contains([]string{usesName, keptName, "authority.pem", "name.json"}, e.Name())
 		if !ours || e.Name() == movedName || e.Name() == "lost+found" || e.Name() == "lock" || e.Name() == "control.sock" {
 			continue
 		}

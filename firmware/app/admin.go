@@ -40,7 +40,7 @@ func (a *App) newAdmin(c config.Config, store *storage.Store) (*administration, 
 	if !c.Access.Admin {
 		return nil, nil
 	}
-	box := &administration{app: a, store: store, self: self{name: c.Serve.Name}}
+	box := &administration{app: a, store: store, self: self{names: a.calledNames}}
 	return box, admin.New(admin.Deps{Box: box, Updates: box, Throttle: throttle.New(throttle.Options{Together: adminGuesses}), Log: a.log})
 }
 
@@ -85,7 +85,7 @@ func (b *administration) Called(host string) bool { return b.self.called(host) }
 
 // self knows what the box is called, and looks again now and then.
 type self struct {
-	name string // serve.name
+	names func() []string // that people call it by, beside the machine's
 
 	mu     sync.Mutex
 	who    certs.Identity
@@ -98,7 +98,7 @@ func (s *self) called(host string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if now := time.Now(); now.Sub(s.looked) > lookAtSelf {
-		s.who, s.looked = identity(s.name), now
+		s.who, s.looked = identity(s.names()...), now
 	}
 	if ip := net.ParseIP(host); ip != nil {
 		return slices.ContainsFunc(s.who.Addresses, ip.Equal)

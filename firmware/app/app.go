@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -76,6 +77,9 @@ type App struct {
 	mistakes   mistakes
 	machine    *machine.Client // nil: the init is not ours
 	updates    updates
+	called     string // serve.name
+	naming     naming
+	listens    atomic.Pointer[net.Addr] // nil: it does not yet
 	first      *first
 	supervisor *Supervisor     // nil: nobody is told
 	vitals     *vitals.Monitor // nil: nobody looks at the machine
@@ -137,7 +141,7 @@ func open(c config.Config, log *slog.Logger, options storage.Options) (*App, err
 	}
 	last := &recent{}
 	log = slog.New(remembering{Handler: log.Handler(), recent: last})
-	a := &App{recent: last, Health: &health.Board{}, opened: time.Now(), log: log, jobs: make(chan job), errand: newErrand(), timing: newTiming(), first: newFirst(), guesses: throttle.New(throttle.Options{})}
+	a := &App{recent: last, Health: &health.Board{}, opened: time.Now(), log: log, called: c.Serve.Name, jobs: make(chan job), errand: newErrand(), timing: newTiming(), first: newFirst(), guesses: throttle.New(throttle.Options{})}
 	a.modem, a.mayRoam = a.newModem(c.Modem.Port), c.Modem.Roaming
 	if err := a.furnish(c, options); err != nil {
 		return nil, err

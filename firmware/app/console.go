@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net"
 	"strings"
 	"sync"
 	"time"
@@ -85,11 +84,11 @@ func (h remembering) WithGroup(name string) slog.Handler {
 }
 
 // newConsole makes what talks at the serial ports. stop ends Serve.
-func (a *App) newConsole(address net.Addr, stop func()) *console.Console {
-	guesses, name := throttle.New(throttle.Options{}), a.config.Serve.Name
+func (a *App) newConsole(stop func()) *console.Console {
+	guesses := throttle.New(throttle.Options{})
 	return console.New(console.Deps{
 		Status: a.consoleStatus, Wishes: a.consoleWishes, Logs: a.recent.all, SetClock: a.SetClock,
-		Addresses: func() []string { return browserURLs(IndexURLs(address, name)) },
+		Addresses: a.addresses,
 		Sync:      a.consoleSync,
 		SetPIN: func(pin string) error {
 			return a.during(func() error { return a.choosePassphrase(pin) })

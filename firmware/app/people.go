@@ -26,7 +26,7 @@ func (a *App) state() (webui.State, error) {
 		return webui.State{}, err
 	}
 	verdict := a.Health.Verdict()
-	s := webui.State{Health: sentence(verdict.Summary), Line: sentence(a.Engine.Sentence()), Projects: totals.Projects, Files: totals.Files, Bytes: totals.Bytes, Mistakes: a.mistakes.all()}
+	s := webui.State{Health: sentence(verdict.Summary), Line: sentence(a.Engine.Sentence()), Projects: totals.Projects, Files: totals.Files, Bytes: totals.Bytes, Mistakes: a.mistakes.all(), Addresses: a.addresses()}
 	if verdict.Severity == 0 {
 		s.Health = "All is well."
 	}

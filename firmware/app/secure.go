@@ -16,7 +16,6 @@ import (
 	"sync"
 
 	"cheeseboard/firmware/certs"
-	"cheeseboard/firmware/config"
 	"cheeseboard/httpd"
 	"cheeseboard/storage"
 	"cheeseboard/storage/durable"
@@ -94,7 +93,7 @@ func (a *App) certificates() (func(*tls.ClientHelloInfo) (*tls.Certificate, erro
 	case c.Certificate != "" || c.Key != "":
 		return nil, errors.New("tls.certificate and tls.key are set both, or none of them: then the box makes an authority of its own")
 	}
-	authority, err := openAuthority(a.config, a.Store.Dir(), a.log, true)
+	authority, err := openAuthority(a.calledNames, a.Store.Dir(), a.log, true)
 	if err != nil {
 		return nil, err
 	}
@@ -110,8 +109,8 @@ func (a *App) certificates() (func(*tls.ClientHelloInfo) (*tls.Certificate, erro
 
 // openAuthority reads the authority of a data folder, and makes it where it is
 // missing and wanted; nil where it is neither.
-func openAuthority(c config.Config, folder string, log *slog.Logger, wanted bool) (*certs.Authority, error) {
-	options := certs.Options{Who: func() certs.Identity { return identity(c.Serve.Name) }, Log: log}
+func openAuthority(names func() []string, folder string, log *slog.Logger, wanted bool) (*certs.Authority, error) {
+	options := certs.Options{Who: func() certs.Identity { return identity(names()...) }, Log: log}
 	path := filepath.Join(folder, authorityName)
 	kept, err := os.ReadFile(path)
 	switch {
@@ -137,8 +136,8 @@ func openAuthority(c config.Config, folder string, log *slog.Logger, wanted bool
 	return authority, nil
 }
 
-// identity is what this machine is called, and where it is, on the LAN.
-func identity(name string) certs.Identity {
+// identity is what this machine is called, beside these names, and where it is, on the LAN.
+func identity(names ...string) certs.Identity {
 	var who certs.Identity
 	add := func(names ...string) {
 		for _, n := range names {
@@ -147,10 +146,12 @@ func identity(name string) certs.Identity {
 			}
 		}
 	}
-	if ip, err := netip.ParseAddr(name); err == nil {
-		who.Addresses = append(who.Addresses, ip.AsSlice())
-	} else {
-		add(name)
+	for _, name := range names {
+		if ip, err := netip.ParseAddr(name); err == nil {
+			who.Addresses = append(who.Addresses, ip.AsSlice())
+		} else {
+			add(name)
+		}
 	}
 	if host, err := os.Hostname(); err == nil && !strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		short, _, _ := strings.Cut(host, ".")
@@ -175,7 +176,7 @@ func (a *App) rootFingerprint() string {
 	if _, fingerprint := a.Secure(); fingerprint != "" {
 		return fingerprint
 	}
-	authority, err := openAuthority(a.config, a.Store.Dir(), a.log, false)
+	authority, err := openAuthority(a.calledNames, a.Store.Dir(), a.log, false)
 	if err != nil || authority == nil {
 		return "" // the box says what is wrong with it when it serves
 	}

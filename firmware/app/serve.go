@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -61,6 +62,7 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 	var running sync.WaitGroup
 	running.Go(func() { keeper.Run(ctx) })
 	a.startDevices(ctx, cancel, &running, listener.Addr())
+	a.startName(ctx, &running, listener.Addr())
 	var frontErr, secureErr, runErr error
 	running.Go(func() {
 		defer cancel() // without its front a box is of no use
@@ -139,8 +141,8 @@ func explainListen(setting, address string, err error) error {
 }
 
 // IndexURLs lists the addresses of the index for an address that Serve listens
-// on, those for this machine last. name is what the box is called; "" unknown.
-func IndexURLs(address net.Addr, name string) []string {
+// on: by the names that the box is called, then by its addresses, those for this machine last.
+func IndexURLs(address net.Addr, names ...string) []string {
 	tcp, ok := address.(*net.TCPAddr)
 	if !ok {
 		return nil
@@ -159,8 +161,10 @@ func IndexURLs(address net.Addr, name string) []string {
 		return []string{url(tcp.IP.String())}
 	}
 	var out []string
-	if name != "" {
-		out = append(out, url(name))
+	for _, name := range names {
+		if name != "" && !slices.Contains(out, url(name)) {
+			out = append(out, url(name))
+		}
 	}
 	if addrs, err := net.InterfaceAddrs(); err == nil {
 		for _, a := range addrs {

@@ -12,7 +12,7 @@ import (
 // sticks. All
 // of it ends with ctx; stop ends Serve.
 func (a *App) startDevices(ctx context.Context, stop func(), running *sync.WaitGroup, address net.Addr) {
-	talk := a.newConsole(address, stop)
+	talk := a.newConsole(stop)
 	running.Go(func() { talk.Run(ctx) })
 	if a.config.Watchdog.Enabled {
 		running.Go(func() { a.watch(ctx, address) })

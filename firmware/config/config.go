@@ -16,6 +16,7 @@ type Config struct {
 	Index    []Index // beside Upstream, at most MaxIndexes
 	Serve    Serve
 	Network  Network
+	MDNS     MDNS
 	Upstream Upstream
 	Line     Line
 	Pull     Pull
@@ -231,6 +232,7 @@ func Default() Config {
 	return Config{
 		Data:    "cheeseboard-data",
 		Serve:   Serve{Listen: ":8080"},
+		MDNS:    MDNS{Announce: AnnounceAuto},
 		Network: Network{Hostname: "cheeseboard", HostnameFrom: NameFromFile},
 		Upstream: Upstream{
 			ConnectTimeout: Duration(10 * time.Second),

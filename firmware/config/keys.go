@@ -27,6 +27,7 @@ func tables() []table {
 	return []table{
 		{"serve", "How the computers of the LAN reach this box."},
 		{"network", "How this box is reached on the network. Only the card image goes by it: elsewhere the system has its own settings, and the name is the machine's."},
+		{"mdns", "Being found: the box says its name, NAME.local, and its page on the networks that it is in (Multicast DNS). NAME is that of serve.name where it ends with .local, else the machine's."},
 		{"upstream", "The index that is mirrored, and the way to it."},
 		{"line", "What the way to upstream may be used for. What somebody waits for goes first, and at any time."},
 		{"pull", "What happens when something is asked for that is not here."},
@@ -71,7 +72,7 @@ func keysOf(c *Config) []key {
 			{indexPath,
 				"Other indexes than that of [upstream], each as a table [[index]]: a name, under which it stands at /NAME/simple/, its url, and the projects that come from there and from nowhere else (* stands for anything). What no index claims comes from [upstream].",
 				`[{name="corp", url="http://pkg.example/", projects=["corp-*"]}]`, indexes{&c.Index}}},
-		serveKeys(&c.Serve), networkKeys(&c.Network), upstreamKeys(&c.Upstream), lineKeys(&c.Line), pullKeys(&c.Pull), policyKeys(&c.Policy), tlsKeys(&c.TLS), privateKeys(&c.Private), accessKeys(&c.Access), limitKeys(&c.Limits), confineKeys(&c.Confine),
+		serveKeys(&c.Serve), networkKeys(&c.Network), mdnsKeys(&c.MDNS), upstreamKeys(&c.Upstream), lineKeys(&c.Line), pullKeys(&c.Pull), policyKeys(&c.Policy), tlsKeys(&c.TLS), privateKeys(&c.Private), accessKeys(&c.Access), limitKeys(&c.Limits), confineKeys(&c.Confine),
 		clockKeys(&c.Clock), consoleKeys(&c.Console), watchdogKeys(&c.Watchdog), modemKeys(&c.Modem), stickKeys(&c.Stick), updateKeys(&c.Update), ledKeys(&c.LED), buttonKeys(&c.Button),
 		selectionKeys(&c.Sync), syncKeys(&c.Sync), storageKeys(&c.Storage), logKeys(&c.Log),
 	)

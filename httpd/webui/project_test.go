@@ -121,7 +121,7 @@ func TestProjectPage(t *testing.T) {
 
 func TestPageTellsTheState(t *testing.T) {
 	state := webui.State{
-		Health: "The disk is <nearly> full.", Line: "The internet is there.", Projects: 1, Files: 2, Bytes: 999_950, Mistakes: []string{"cheeseboard.toml:3:1: <what>"},
+		Health: "The disk is <nearly> full.", Line: "The internet is there.", Projects: 1, Files: 2, Bytes: 999_950, Addresses: []string{"http://cheeseboard.local/", "http://192.168.1.5/"}, Mistakes: []string{"cheeseboard.toml:3:1: <what>"},
 		Indexes: []webui.IndexState{{Name: "corp", Projects: "corp-*", Line: "It is down."}},
 	}
 	for about, h := range map[string]http.Handler{
@@ -135,7 +135,7 @@ func TestPageTellsTheState(t *testing.T) {
 		if w.Code != 200 || w.Body.Len() > 10<<10 || strings.Contains(w.Body.String(), "fire") {
 			t.Errorf("%s: %d, %d bytes", about, w.Code, w.Body.Len())
 		}
-		for _, text := range []string{"The disk is &lt;nearly&gt; full.", "The internet is there.", "2 files of 1 project, 1.0 MB", "cheeseboard.toml:3:1: &lt;what&gt;", `<a href="corp/simple/">corp</a>`, "corp-*"} {
+		for _, text := range []string{"The disk is &lt;nearly&gt; full.", "The internet is there.", "2 files of 1 project, 1.0 MB", "cheeseboard.toml:3:1: &lt;what&gt;", "http://cheeseboard.local/ · http://192.168.1.5/", `<a href="corp/simple/">corp</a>`, "corp-*"} {
 			if strings.Contains(w.Body.String(), text) != (about == "with its state") {
 				t.Errorf("%s: %s: %s", about, text, w.Body)
 			}

@@ -23,13 +23,14 @@ var homePage = parse(homeText)
 
 // State is how the box is.
 type State struct {
-	Health   string // one sentence
-	Line     string // one sentence on the way to the upstream
-	Projects int    // whose pages are here
-	Files    int    // distributions that are here
-	Bytes    int64
-	Mistakes []string     // in the settings, one sentence each
-	Indexes  []IndexState // beside the default one
+	Health    string // one sentence
+	Line      string // one sentence on the way to the upstream
+	Projects  int    // whose pages are here
+	Files     int    // distributions that are here
+	Bytes     int64
+	Addresses []string     // by which the box can be reached, names first
+	Mistakes  []string     // in the settings, one sentence each
+	Indexes   []IndexState // beside the default one
 }
 
 // IndexState is an index beside the default one.
