@@ -98,7 +98,7 @@ func (b Board) PowerOn(t *testing.T) (*Powered, error) {
 	if err != nil {
 		return nil, err
 	}
-	return powerOn(t, dir, args, b.Ports)
+	return powerOn(t, dir, "qemu-system-aarch64", args, b.Ports)
 }
 
 // arguments takes out of the slot what the firmware loads, and gives qemu's arguments.

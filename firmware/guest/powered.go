@@ -31,10 +31,10 @@ type Powered struct {
 }
 
 // powerOn starts qemu, and asks it for the ports.
-func powerOn(t *testing.T, dir string, args []string, ports []int) (*Powered, error) {
+func powerOn(t *testing.T, dir, program string, args []string, ports []int) (*Powered, error) {
 	ctx := t.Context()
 	p := &Powered{Dir: dir, ports: map[int]int{}, off: make(chan struct{}), news: make(chan struct{})}
-	p.process = exec.CommandContext(context.WithoutCancel(ctx), "qemu-system-aarch64", args...)
+	p.process = exec.CommandContext(context.WithoutCancel(ctx), program, args...)
 	p.process.Stdout, p.process.Stderr = p, p
 	// Closed at once: what is typed at a terminal is no business of the guest.
 	p.process.Stdin = nil

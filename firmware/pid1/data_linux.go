@@ -63,8 +63,12 @@ func (b *box) openData(ctx context.Context) {
 		b.log.Error("the program's folder", "reason", err)
 	}
 	b.notes = openNotebook(filepath.Join(ownFolder, "last.json"))
-	if last := b.notes.get(); last.Machine != "" {
-		b.log.Warn("why the machine was restarted last", "reason", last.Machine, "at", last.MachineAt)
+	last := b.notes.get()
+	if last.Machine != "" {
+		b.log.Warn("why init restarted the machine", "reason", last.Machine, "at", last.MachineAt)
+	}
+	if last.Program != "" {
+		b.log.Warn("why the program ended last", "reason", last.Program, "at", last.ProgramAt)
 	}
 	b.files = &ring.Files{Folder: logFolder, Name: "messages"}
 }

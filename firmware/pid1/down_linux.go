@@ -1,6 +1,8 @@
 package pid1
 
 import (
+	"os"
+	"path/filepath"
 	"time"
 
 	"cheeseboard/firmware/machine"
@@ -27,9 +29,9 @@ func (b *box) down(o order) {
 	}
 	// Whoever is left: what they have open keeps file systems from being unmounted.
 	_ = unix.Kill(-1, unix.SIGTERM) // there may be nobody
-	b.waitForAll(killPatience)
+	waitForAll(killPatience)
 	_ = unix.Kill(-1, unix.SIGKILL)
-	b.waitForAll(killPatience)
+	waitForAll(killPatience)
 	b.saveClock()
 	b.lastWords(o.reason)
 	unix.Sync()
@@ -50,15 +52,27 @@ func (b *box) lastWords(reason string) {
 	b.flush()
 }
 
-// waitForAll waits until no other process is left, for so long.
-func (b *box) waitForAll(patience time.Duration) {
+// waitForAll waits until no other program runs, for so long.
+func waitForAll(patience time.Duration) {
 	deadline := time.Now().Add(patience)
-	for time.Now().Before(deadline) {
-		if err := unix.Kill(-1, 0); err == unix.ESRCH {
-			return
-		}
+	for time.Now().Before(deadline) && othersRun() {
 		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+// othersRun tells whether a program runs beside this one: the kernel's own have no command
+// line.
+func othersRun() bool {
+	paths, err := filepath.Glob("/proc/[1-9]*/cmdline")
+	if err != nil {
+		return false // a pattern of ours is not malformed
+	}
+	for _, path := range paths {
+		if text, err := os.ReadFile(path); err == nil && len(text) > 0 && path != "/proc/1/cmdline" {
+			return true
+		}
+	}
+	return false
 }
 
 func (b *box) reboot(how machine.How) {

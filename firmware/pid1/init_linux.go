@@ -137,7 +137,8 @@ func (b *box) heed(ctx context.Context) {
 			if s == unix.SIGPWR || s == unix.SIGUSR2 {
 				how = machine.PowerOff
 			}
-			b.order(how, "signal "+s.String())
+			b.log.Warn("a signal has come", "signal", s)
+			b.order(how, "")
 		case <-ctx.Done():
 		}
 	})
@@ -186,12 +187,18 @@ func (b *box) startModules(ctx context.Context) {
 	mountLate()
 }
 
-func (b *box) addModules(below string) {
+// addModules reads the lists of modules below a folder; false: there are none.
+func (b *box) addModules(below string) (found bool) {
 	for _, folder := range moduleFolders(below) {
+		if _, err := os.Stat(folder); err != nil {
+			continue
+		}
+		found = true
 		if err := b.modules.Add(folder); err != nil {
 			b.log.Error("modules of the kernel", "reason", err)
 		}
 	}
+	return found
 }
 
 // findCard finds the card and mounts its first partition and the slot that runs.
@@ -221,9 +228,10 @@ func (b *box) findCard(ctx context.Context) {
 	if err := mountFAT(b.card.Partition(slot), slotFolder, unix.MS_NOSUID|unix.MS_NODEV); err != nil {
 		b.log.Error("the slot", "reason", err)
 	}
-	b.addModules(slotFolder)
-	if err := b.modules.All("/"); err != nil {
-		b.log.Warn("modules on the slot", "reason", err)
+	if b.addModules(slotFolder) {
+		if err := b.modules.All("/"); err != nil {
+			b.log.Warn("modules on the slot", "reason", err)
+		}
 	}
 }
 

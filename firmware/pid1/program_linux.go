@@ -27,8 +27,11 @@ func (b *box) startProgram(ctx context.Context) error {
 	if err := writeUsers(); err != nil {
 		b.log.Warn("the names of users", "reason", err)
 	}
-	messages, err := program.Listen(ctx, notifySocket)
+	// It is heard until it has ended, though all else is told to end.
+	listening, stop := context.WithCancel(context.WithoutCancel(ctx))
+	messages, err := program.Listen(listening, notifySocket)
 	if err != nil {
+		stop()
 		return err
 	}
 	restarts := -1
@@ -44,7 +47,10 @@ func (b *box) startProgram(ctx context.Context) error {
 			b.poke()
 		},
 	})
-	b.begin("program", func() { b.keeper.Run(ctx) })
+	b.begin("program", func() {
+		defer stop()
+		b.keeper.Run(ctx)
+	})
 	return nil
 }
 
