@@ -59,8 +59,8 @@ func TestGrowth(t *testing.T) {
 	}
 }
 
-// cuts is how many moments of the first start the power is cut at.
-func cuts() int {
+// growthCuts is how many moments of the first start the power is cut at.
+func growthCuts() int {
 	if n, err := strconv.Atoi(os.Getenv("CHEESEBOARD_TEST_CUTS")); err == nil && n > 0 {
 		return n
 	}
@@ -96,7 +96,7 @@ func TestGrowthCuts(t *testing.T) {
 	}
 	const seed = 7
 	chance := rand.New(rand.NewPCG(seed, seed))
-	n := cuts()
+	n := growthCuts()
 	t.Logf("%d writes, %d cuts", writes.Len(), n)
 	for i := range n {
 		// At the beginning most of it happens.
