@@ -61,7 +61,8 @@ func (b *box) deps() Deps {
 			}
 			return pin == b.pin, 0, nil
 		},
-		Now: func() time.Time { return b.now },
+		Notice: func() []string { return nil },
+		Now:    func() time.Time { return b.now },
 	}
 }
 

@@ -178,9 +178,7 @@ func (h *Handler) show(w http.ResponseWriter, r *http.Request, status int, v vie
 
 func (h *Handler) login(w http.ResponseWriter, r *http.Request) {
 	if wait := h.Throttle.Wait(r.RemoteAddr); wait > 0 {
-		seconds := strconv.Itoa(int(wait/time.Second) + 1)
-		w.Header().Set("Retry-After", seconds)
-		h.show(w, r, http.StatusTooManyRequests, view{Problem: "There were too many wrong passphrases. Try again in " + seconds + " seconds."})
+		h.tooMany(w, r, wait)
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
@@ -196,8 +194,10 @@ func (h *Handler) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	epoch := h.Box.Epoch()
-	right, err := h.try(r)
+	right, wait, err := h.try(r)
 	switch {
+	case wait > 0:
+		h.tooMany(w, r, wait)
 	case errors.Is(err, ErrUnset):
 		h.show(w, r, http.StatusForbidden, view{Problem: "No passphrase is set: run cheeseboard passphrase on the box."})
 	case err != nil:
@@ -214,15 +214,23 @@ func (h *Handler) login(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// tooMany says how long somebody who has guessed has to wait.
+func (h *Handler) tooMany(w http.ResponseWriter, r *http.Request, wait time.Duration) {
+	seconds := strconv.Itoa(int(wait/time.Second) + 1)
+	w.Header().Set("Retry-After", seconds)
+	h.show(w, r, http.StatusTooManyRequests, view{Problem: "There were too many wrong passphrases. Try again in " + seconds + " seconds."})
+}
+
 // try tries the passphrase of a form, in its turn. Those who waited meanwhile are
-// held to the failures of the others.
-func (h *Handler) try(r *http.Request) (bool, error) {
+// held to the failures of the others: where there is something to wait for, nothing was
+// tried.
+func (h *Handler) try(r *http.Request) (right bool, wait time.Duration, err error) {
 	h.turn.Lock()
 	defer h.turn.Unlock()
-	if h.Throttle.Wait(r.RemoteAddr) > 0 {
-		return false, nil
+	if wait = h.Throttle.Wait(r.RemoteAddr); wait > 0 {
+		return false, wait, nil
 	}
-	right, err := h.Box.Passphrase(r.PostForm.Get("passphrase"))
+	right, err = h.Box.Passphrase(r.PostForm.Get("passphrase"))
 	switch {
 	case err != nil:
 	case right:
@@ -230,7 +238,7 @@ func (h *Handler) try(r *http.Request) (bool, error) {
 	default:
 		h.Throttle.Failed(r.RemoteAddr)
 	}
-	return right, err
+	return right, 0, err
 }
 
 func (h *Handler) logout(w http.ResponseWriter, r *http.Request) {
