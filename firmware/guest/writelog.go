@@ -84,6 +84,24 @@ func ReadWriteLog(path string) (*WriteLog, error) {
 // Len is how many writes, flushes and discards there are.
 func (l *WriteLog) Len() int { return len(l.entries) }
 
+// Before tells how many entries had ended when the log had so many bytes. What somebody
+// was told at that moment must be there after a loss of power that comes later.
+func (l *WriteLog) Before(size int64) int {
+	for i, e := range l.entries {
+		end := e.data
+		if e.flags&flagGone == 0 {
+			end += e.length
+		}
+		if end > size {
+			return i
+		}
+	}
+	return len(l.entries)
+}
+
+// Flushes counts the flushes.
+func (l *WriteLog) Flushes() int { return len(l.flushes) }
+
 // Replay brings a card, a copy of what it was before, to what a loss of power after so
 // many entries may have left: all that was flushed before, and of what came after that
 // each write with a chance of one half.
