@@ -32,6 +32,7 @@ func within(t *testing.T, what string, took time.Duration) {
 // TestAvahi: the real one finds the box and its service, follows an address and an
 // interface, and hears the goodbye.
 func TestAvahi(t *testing.T) {
+	t.Parallel()
 	need(t, tools...)
 	box, peer := newHost(t), newHost(t)
 	cable("lan0", box, "192.168.77.1/24", peer, "192.168.77.2/24")
@@ -75,6 +76,7 @@ func TestAvahi(t *testing.T) {
 // TestAvahiHasTheName: the box takes NAME-<id4>, once, and keeps it when it starts anew,
 // also without the other.
 func TestAvahiHasTheName(t *testing.T) {
+	t.Parallel()
 	need(t, tools...)
 	box, peer := newHost(t), newHost(t)
 	cable("lan0", box, "192.168.77.1/24", peer, "192.168.77.2/24")
@@ -105,6 +107,7 @@ func TestAvahiHasTheName(t *testing.T) {
 
 // TestAvahiComesLater: who is there keeps the name, and says so.
 func TestAvahiComesLater(t *testing.T) {
+	t.Parallel()
 	need(t, tools...)
 	box, peer := newHost(t), newHost(t)
 	cable("lan0", box, "192.168.77.1/24", peer, "192.168.77.2/24")
@@ -120,6 +123,7 @@ func TestAvahiComesLater(t *testing.T) {
 
 // TestTwoBoxes: of two that start at once with one name, one takes another.
 func TestTwoBoxes(t *testing.T) {
+	t.Parallel()
 	need(t, "ip", "nsenter")
 	one, two := newHost(t), newHost(t)
 	cable("lan0", one, "192.168.77.1/24", two, "192.168.77.2/24")
