@@ -13,6 +13,9 @@ import (
 // mostPIN bounds the text for PIN.txt, in bytes.
 const mostPIN = 4 << 10
 
+// mostUnread bounds what is read in vain of a bundle that was refused, in bytes.
+const mostUnread = 2 << 30
+
 // Line is one line of the answer to an update. One field is set.
 type Line struct {
 	Progress  *Progress   `json:"progress,omitempty"`
@@ -73,6 +76,9 @@ func (h *handler) update(w http.ResponseWriter, r *http.Request) {
 		}
 		h.log.Warn("an update was not installed", "reason", err)
 		say(l)
+		// Whoever is still sending must not find the connection closed before he reads
+		// why; when he has, he goes.
+		_, _ = io.CopyN(io.Discard, r.Body, mostUnread)
 		return
 	}
 	say(Line{Installed: &installed})
