@@ -29,7 +29,7 @@ type Board struct {
 	// Devices are further arguments for qemu; "{dir}" is a folder of this machine's own,
 	// and "{card}" the path of the card.
 	Devices []string
-	// Drive, if not nil, are the arguments that give the machine of the model virt its
+	// Drive, if not nil, are the arguments, with the same places, that give the machine of the model virt its
 	// card, instead of the usual ones: for a log of writes.
 	Drive []string
 	// Ports are those of the guest that can be reached from here, see Address.
@@ -139,8 +139,10 @@ func (b Board) arguments(ctx context.Context, dir string) ([]string, error) {
 		"-chardev", "stdio,id=console,signal=off",
 		"-qmp", "unix:"+filepath.Join(dir, "qmp")+",server=on,wait=off")
 	args = append(args, b.wires()...)
-	for _, device := range b.Devices {
-		args = append(args, strings.NewReplacer("{dir}", dir, "{card}", string(b.Card)).Replace(device))
+	args = append(args, b.Devices...)
+	places := strings.NewReplacer("{dir}", dir, "{card}", string(b.Card))
+	for i := range args {
+		args[i] = places.Replace(args[i])
 	}
 	return args, nil
 }

@@ -99,6 +99,9 @@ func recordFirstDay(t *testing.T) (pristine guest.Card, log *guest.WriteLog, ack
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "writes.log")
+	if err := os.WriteFile(path, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	box, err := guest.Board{Model: guest.Virt, Card: card, Slot: 2, Drive: guest.LogDrive(path), Ports: []int{80}}.PowerOn(t)
 	if err != nil {
 		t.Fatal(err)
@@ -119,7 +122,12 @@ func recordFirstDay(t *testing.T) (pristine guest.Card, log *guest.WriteLog, ack
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-	box.Cut()
+	if err := box.QMP.Do("quit", nil, nil); err != nil { // which tells the log how long it is
+		t.Log(err) // it may be gone before it answers
+	}
+	if err := box.Wait(ctx); err != nil {
+		t.Fatal(err)
+	}
 	if log, err = guest.ReadWriteLog(path); err != nil {
 		t.Fatal(err)
 	}
