@@ -53,18 +53,15 @@ const (
 	Raspi3B Model = "raspi3b"
 )
 
-// The boot firmware puts the board's own port where the command line says serial0.
-func (m Model) console() string {
-	if m == Raspi3B {
-		return "ttyS0"
-	}
-	return "ttyAMA0"
-}
+// console is the board's own port, which the boot firmware puts where the command line
+// says serial0: without Bluetooth it is the first one on a Pi 3 too.
+const console = "ttyAMA0"
 
 const (
 	kernelFile      = "vmlinuz"
 	initramfsFile   = "initramfs.gz"
 	commandLineFile = "cmdline.txt"
+	configFile      = "config.txt"
 	raspi3BTree     = "bcm2710-rpi-3-b.dtb"
 )
 
@@ -72,7 +69,7 @@ const (
 func NeedBoards(t *testing.T) {
 	t.Helper()
 	for program, pkg := range map[string]string{
-		"qemu-system-aarch64": "qemu-system-arm", "fdtput": "device-tree-compiler", "mcopy": "mtools",
+		"qemu-system-aarch64": "qemu-system-arm", "fdtput": "device-tree-compiler", "fdtoverlay": "device-tree-compiler", "mcopy": "mtools",
 	} {
 		if _, err := exec.LookPath(program); err != nil {
 			t.Skipf("a board cannot be emulated here: %v (Debian: apt-get install --no-install-recommends %s)", err, pkg)
@@ -122,10 +119,15 @@ func (b Board) arguments(ctx context.Context, dir string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	words := strings.Fields(strings.ReplaceAll(string(line), "serial0", b.Model.console()) + " " + b.Append)
+	words := strings.Fields(strings.ReplaceAll(string(line), "serial0", console) + " " + b.Append)
 	if tree == "" {
 		tree = filepath.Join(dir, "virt.dtb")
 		if _, err := output(exec.CommandContext(ctx, "qemu-system-aarch64", b.machine(",dumpdtb="+tree)...)); err != nil {
+			return nil, err
+		}
+	}
+	if b.Model == Raspi3B {
+		if err := b.overlay(ctx, tree); err != nil {
 			return nil, err
 		}
 	}
@@ -175,8 +177,7 @@ func (b Board) wires() []string {
 		network += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:0-:%d", port)
 	}
 	if b.Model == Raspi3B {
-		// Its first port is that of Bluetooth.
-		args = append(args, "-serial", "null", "-serial", "chardev:console", "-monitor", "none",
+		args = append(args, "-serial", "chardev:console", "-monitor", "none",
 			"-drive", "file="+string(b.Card)+",if=sd,format=raw")
 		if !b.NoNetwork {
 			args = append(args, "-usb", "-device", "usb-net,netdev=lan", "-netdev", network)
@@ -193,6 +194,38 @@ func (b Board) wires() []string {
 		args = append(args, "-netdev", network, "-device", "virtio-net-pci,netdev=lan,romfile=")
 	}
 	return args
+}
+
+// overlay lays over a device tree what config.txt of the slot names for every board, as
+// the firmware does.
+func (b Board) overlay(ctx context.Context, tree string) error {
+	text, err := b.Card.ReadFile(ctx, b.Slot, configFile)
+	if err != nil {
+		return err
+	}
+	everyBoard := true
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "[") {
+			everyBoard = line == "[all]"
+		}
+		name, found := strings.CutPrefix(line, "dtoverlay=")
+		if !found || !everyBoard {
+			continue
+		}
+		raw, err := b.Card.ReadFile(ctx, b.Slot, "overlays/"+name+".dtbo")
+		if err != nil {
+			return err
+		}
+		over := tree + "." + name
+		if err := os.WriteFile(over, raw, 0o644); err != nil {
+			return err
+		}
+		if _, err := output(exec.CommandContext(ctx, "fdtoverlay", "-i", tree, "-o", tree, over)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // choose writes into a device tree what the firmware says of its choice.
