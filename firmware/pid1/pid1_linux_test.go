@@ -191,3 +191,30 @@ func ownerOf(t *testing.T, path string) int {
 	}
 	return int(info.Sys().(*syscall.Stat_t).Uid)
 }
+
+// TestSerialPort: the port that the device tree calls serial0, once it is there.
+func TestSerialPort(t *testing.T) {
+	root := t.TempDir()
+	if got := serialPort(root); got != "" {
+		t.Errorf("of nothing: %q", got)
+	}
+	node := filepath.Join(root, "sys/firmware/devicetree/base/soc/serial@7e215040")
+	port := filepath.Join(root, "sys/class/tty/ttyS0/device")
+	for _, folder := range []string{node, port, filepath.Join(root, "sys/class/tty/ttyAMA0/device"), filepath.Join(root, "proc/device-tree/aliases")} {
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(root, "proc/device-tree/aliases/serial0"), []byte("/soc/serial@7e215040\x00"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := serialPort(root); got != "" {
+		t.Errorf("before it is there: %q", got)
+	}
+	if err := os.Symlink(node, filepath.Join(port, "of_node")); err != nil {
+		t.Fatal(err)
+	}
+	if got := serialPort(root); got != "ttyS0" {
+		t.Errorf("%q", got)
+	}
+}

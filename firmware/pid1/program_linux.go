@@ -199,12 +199,13 @@ func (l *lastLine) get() string {
 
 // devices are what the program may use: lines, serial ports, the clock with a battery.
 var devices = []string{
-	"/dev/gpiochip*", "/dev/serial*", "/dev/ttyS*", "/dev/ttyAMA*", "/dev/ttyUSB*", "/dev/ttyACM*", "/dev/ttyGS*", "/dev/rtc*", "/dev/vcio",
+	"/dev/gpiochip*", "/dev/ttyS*", "/dev/ttyAMA*", "/dev/ttyUSB*", "/dev/ttyACM*", "/dev/ttyGS*", "/dev/rtc*", "/dev/vcio",
 	"/sys/class/leds/*/brightness", "/sys/class/leds/*/trigger",
 }
 
 // grant gives the devices that are there to the program.
 func (b *box) grant() {
+	linkSerial()
 	for _, pattern := range devices {
 		paths, err := filepath.Glob(pattern)
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -39,6 +40,7 @@ func (b *box) startTending(ctx context.Context) {
 	b.begin("announcements", func() { b.announceAll(ctx) })
 	b.begin("log", func() { b.keepLog(ctx) })
 	b.begin("use", func() { b.watchUse(ctx) })
+	b.begin("data", func() { b.watchData(ctx) })
 	if b.updater.OnTrial() {
 		b.begin("trial", func() { b.judge(ctx) })
 	}
@@ -136,6 +138,35 @@ func (b *box) watchUse(ctx context.Context) {
 		pass(ctx, time.Minute)
 		if s := b.keeper.State(); time.Since(s.Useful) > uselessFor && ctx.Err() == nil {
 			b.order(machine.Reboot, fmt.Sprintf("the program was of no use for %s: %s", uselessFor, s.Last))
+			return
+		}
+	}
+}
+
+// mendAfter is how long the machine runs at least before it is restarted to have the file
+// system checked: a card that dies must not keep it from serving what can be read.
+const mendAfter = time.Hour
+
+// watchData restarts the machine when the kernel has found errors in the file system for
+// data, which can be read only from then on: the next start checks and repairs it.
+func (b *box) watchData(ctx context.Context) {
+	if b.data.Condition == disk.Memory {
+		return
+	}
+	counter := filepath.Join("/sys/fs/ext4", filepath.Base(b.card.Partition(disk.Data)), "errors_count")
+	told := false
+	for ctx.Err() == nil {
+		pass(ctx, time.Minute)
+		raw, err := os.ReadFile(counter)
+		if count := strings.TrimSpace(string(raw)); err != nil || count == "0" || ctx.Err() != nil {
+			continue
+		}
+		if !told {
+			told = true
+			b.log.Error("the file system for data is damaged: it is checked at the next start", "in", max(mendAfter-sinceBoot(), 0).Round(time.Minute))
+		}
+		if sinceBoot() >= mendAfter {
+			b.order(machine.Reboot, "the kernel found errors in the file system for data, which is to be checked")
 			return
 		}
 	}

@@ -62,21 +62,32 @@ const (
 	checkCancelled = 32
 )
 
+// checks is how often a file system is checked before it is given up. e2fsck 1.47 gives up
+// itself where it had to begin with a backup of the superblock that says there is a journal
+// to be replayed, as all do of a file system that has grown while it was mounted; but it has
+// replayed it, and goes on the next time.
+const checks = 3
+
 // Check implements System.
 func (l Linux) Check(ctx context.Context, device string) (string, error) {
 	if l.Repair == nil {
 		return "", fmt.Errorf("check %s: there is no program for that: %w", device, ErrBeyondRepair)
 	}
-	said, code, err := l.Repair(ctx, device)
-	switch {
-	case err != nil:
-		return said, fmt.Errorf("check %s: %w", device, err)
-	case code < 0 || code&checkCancelled != 0:
-		return said, fmt.Errorf("check %s: it was ended", device)
-	case code&^checkCorrected != 0:
-		return said, fmt.Errorf("check %s: exit status %d: %w", device, code, ErrBeyondRepair)
+	all, last := "", 0
+	for range checks {
+		said, code, err := l.Repair(ctx, device)
+		all += said
+		switch {
+		case err != nil:
+			return all, fmt.Errorf("check %s: %w", device, err)
+		case code < 0 || code&checkCancelled != 0:
+			return all, fmt.Errorf("check %s: it was ended", device)
+		case code&^checkCorrected == 0:
+			return all, nil
+		}
+		last = code
 	}
-	return said, nil
+	return all, fmt.Errorf("check %s: exit status %d: %w", device, last, ErrBeyondRepair)
 }
 
 // Memory implements System.
