@@ -297,6 +297,13 @@ func checkSums(t *testing.T, o Options) {
 	if out, err := cmd.CombinedOutput(); err != nil || bytes.Count(out, []byte(": OK")) != 4 {
 		t.Errorf("%v: %s", err, out)
 	}
+	if _, err := exec.LookPath("openssl"); err == nil {
+		verify := exec.CommandContext(t.Context(), "openssl", "pkeyutl", "-verify", "-pubin", "-inkey", PublicKey, "-rawin", "-in", Sums, "-sigfile", Signature)
+		verify.Dir = o.Out
+		if out, err := verify.CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+	}
 	sums, err := os.ReadFile(filepath.Join(o.Out, Sums))
 	if err != nil {
 		t.Fatal(err)

@@ -8,13 +8,16 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"cheeseboard/firmware/update"
 )
 
-// Sums is the file with the digests of the results, and Signature the one with its
-// signature: 64 bytes, Ed25519 (RFC 8032).
+// Sums is the file with the digests of the results, Signature the one with its signature
+// (64 bytes, Ed25519, RFC 8032), and PublicKey the one with the key that proves it, in PEM.
 const (
 	Sums      = "SHA256SUMS"
 	Signature = Sums + ".sig"
+	PublicKey = "release.pub.pem"
 )
 
 // writeSums writes the digests of files in a folder, as sha256sum prints and checks them,
@@ -28,7 +31,9 @@ func writeSums(dir string, key ed25519.PrivateKey, names ...string) error {
 		}
 		lines = fmt.Appendf(lines, "%x  %s\n", digest, name)
 	}
-	return errors.Join(
+	public, err := update.PublicPEM(key)
+	return errors.Join(err,
+		os.WriteFile(filepath.Join(dir, PublicKey), public, 0o644),
 		os.WriteFile(filepath.Join(dir, Sums), lines, 0o644),
 		os.WriteFile(filepath.Join(dir, Signature), ed25519.Sign(key, lines), 0o644))
 }

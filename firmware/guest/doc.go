@@ -8,4 +8,8 @@
 // reports comes back as lines of JSON over the console:
 //
 //	func TestMain(m *testing.M) { guest.Main(m, map[string]guest.Scene{"light": light}) }
+//
+// A Board is another kind of machine: one that boots what lies on a Card, as the boards
+// do, with the product's own kernel and init. What it says comes over its console, and
+// what it serves through ports of this machine.
 package guest
