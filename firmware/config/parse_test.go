@@ -142,7 +142,7 @@ func TestParseRefuses(t *testing.T) {
 			"f:1:2: synch: unknown table; did you mean [sync]?\n" +
 				`f:5:10: sync.latest: -1: expected a whole number from 0 to 1000000, such as 3`},
 		{"table like no other", "[database]",
-			`f:1:2: database: unknown table; there are serve, network, upstream, line, pull, policy, tls, private, access, limits, confine, clock, console, watchdog, led, button, modem, stick, update, sync, storage, log`},
+			`f:1:2: database: unknown table; there are serve, network, mdns, upstream, line, pull, policy, tls, private, access, limits, confine, clock, console, watchdog, led, button, modem, stick, update, sync, storage, log`},
 		{"table for a key", "[sync.interval]\nhours = 6",
 			`f:1:2: sync.interval: a table: expected a duration such as "90s", "10m" or "6h"`},
 		{"list of tables", "[[sync]]\ninterval = \"6h\"",

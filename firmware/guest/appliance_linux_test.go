@@ -33,8 +33,9 @@ type appliance struct {
 	dir       string
 }
 
-// newAppliance builds it. Programs replace the product's, by their import path.
-func newAppliance(t *testing.T, program string) *appliance {
+// newAppliance builds it, with a program by its import path, and more modules of the kernel
+// than any card needs.
+func newAppliance(t *testing.T, program string, modules ...string) *appliance {
 	t.Helper()
 	wanted(t)
 	guest.NeedLab(t)
@@ -48,7 +49,7 @@ func newAppliance(t *testing.T, program string) *appliance {
 	run(ctx, t, "truncate", "-s", fmt.Sprint(labTable[3].size*512), seed)
 	run(ctx, t, "mkfs.ext4", "-q", "-F", "-b", "4096", "-m", "0", "-L", "cheeseboard-data", "-E", "resize=268435456,lazy_itable_init=0,lazy_journal_init=0", seed)
 	packed := pack(t, seed)
-	l := guest.Lab{Init: build(t, "cheeseboard/firmware/cmd/init"), Modules: guest.LabModules, Files: map[string]string{"etc/cheeseboard/data.ext4.gz": packed}}
+	l := guest.Lab{Init: build(t, "cheeseboard/firmware/cmd/init"), Modules: append(modules, guest.LabModules...), Files: map[string]string{"etc/cheeseboard/data.ext4.gz": packed}}
 	checker, libraries := checkerFiles(ctx, t)
 	l.Files["sbin/e2fsck"] = checker
 	for _, path := range libraries {
