@@ -109,7 +109,7 @@ func releaseBox(t *testing.T, releases string) (*App, *installer) {
 	return a, i
 }
 
-// testBundle is a bundle of a version with a few MB that do not compress.
+// testBundle is a bundle of a version with 384 KiB that do not compress.
 func testBundle(t *testing.T, version string) (update.Release, []byte) {
 	t.Helper()
 	v, err := update.ParseVersion(version)
@@ -117,7 +117,7 @@ func testBundle(t *testing.T, version string) (update.Release, []byte) {
 		t.Fatal(err)
 	}
 	r := update.Release{Version: v, Board: "test"}
-	image := make([]byte, 3<<20)
+	image := make([]byte, 384<<10)
 	_, _ = rand.NewChaCha8([32]byte{1}).Read(image) // it never fails
 	scratch, err := os.Create(filepath.Join(t.TempDir(), "scratch"))
 	if err != nil {
@@ -155,7 +155,7 @@ func newReleaser(t *testing.T) *releaser {
 		w.Header().Set("ETag", `"one"`)
 		c := &cutting{ResponseWriter: w, sent: &r.sent, left: 1 << 40}
 		if r.cuts.Add(-1) >= 0 {
-			c.left = 700 << 10
+			c.left = 90 << 10
 		}
 		http.ServeContent(c, req, "", time.Time{}, bytes.NewReader(r.bundle))
 		if c.left < 0 {

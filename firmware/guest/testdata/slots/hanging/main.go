@@ -1,16 +1,14 @@
-// Command hanging stands in for an init under which the machine hangs: it is ours until
-// it has opened the watchdog, and then nothing but itself ever runs again.
+// Command hanging stands in for an init that hangs: it is ours until it has opened the
+// watchdog, and then it does nothing any more, for ever.
 package main
 
 import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
+	"runtime/debug"
+	"strings"
 	"time"
-	"unsafe"
-
-	"golang.org/x/sys/unix"
 
 	"cheeseboard/firmware/pid1"
 )
@@ -24,36 +22,24 @@ func hang() {
 	for !watched() {
 		time.Sleep(100 * time.Millisecond)
 	}
-	fmt.Println("the machine hangs now")
-	if err := os.WriteFile("/proc/sys/kernel/sched_rt_runtime_us", []byte("-1"), 0); err != nil {
-		fmt.Println(err)
+	_, full, err := os.Pipe()
+	if err != nil {
+		fmt.Println("the machine cannot hang:", err)
+		return
 	}
-	processors := runtime.NumCPU()
-	runtime.GOMAXPROCS(4 * processors)
-	for range 2 * processors {
-		go spin()
-	}
+	fmt.Println("init hangs now")
+	// While the heap is written nothing else of the process runs; and nobody reads it.
+	debug.WriteHeapDump(full.Fd())
 }
 
-// spin keeps a processor for ever from all others: SCHED_FIFO, with the highest priority.
-func spin() {
-	runtime.LockOSThread()
-	const fifo = 1
-	priority := int32(99)
-	if _, _, errno := unix.RawSyscall(unix.SYS_SCHED_SETSCHEDULER, 0, fifo, uintptr(unsafe.Pointer(&priority))); errno != 0 {
-		fmt.Println(errno)
-	}
-	for {
-	}
-}
-
+// watched tells whether this process has the watchdog open.
 func watched() bool {
 	open, err := filepath.Glob("/proc/self/fd/*")
 	if err != nil {
 		return false
 	}
 	for _, path := range open {
-		if target, err := os.Readlink(path); err == nil && filepath.Dir(target) == "/dev" && filepath.Base(target)[:1] == "w" {
+		if target, err := os.Readlink(path); err == nil && strings.HasPrefix(target, "/dev/watchdog") {
 			return true
 		}
 	}
