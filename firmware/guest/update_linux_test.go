@@ -169,8 +169,8 @@ func (b *updated) rolledBack(version, reason string) {
 	}
 	ended := b.Powered
 	b.powerOn(func(t *testing.T) (*guest.Powered, error) { return b.firmware.Restart(t, ended) })
-	s := b.serves()
-	s = b.image(func(s machine.State) bool { return s.Refused != nil })
+	b.serves()
+	s := b.image(func(s machine.State) bool { return s.Refused != nil })
 	if s.Trial != nil || s.Refused.Version != version || !strings.Contains(s.Refused.Reason, reason) {
 		b.t.Fatalf("after the rollback: %+v, refused %+v; want %s because of %q", s, s.Refused, version, reason)
 	}
