@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"cheeseboard/firmware/guest"
+	"cheeseboard/firmware/machine"
 	"cheeseboard/syncer/upstreamtest"
 )
 
@@ -25,35 +26,49 @@ type ack struct {
 	files int
 }
 
-// TestPowerCuts takes the current away from a box at its first boot, while it grows its
-// data partition, makes its identity and syncs. Of what was written since the last flush
-// chance loses half. It always boots again, its file system and its store are sound, and
-// what it has told is there.
+// day is what was written to a card, and what the box has told meanwhile.
+type day struct {
+	before guest.Card // as it was when the log begins
+	log    *guest.WriteLog
+	acks   []ack
+}
+
+// TestPowerCuts takes the current away from a box: at its first boot, while it grows its
+// data partition, makes its identity and syncs; while it installs an update; and while
+// that is on trial, until it is kept. Of what was written since the last flush chance
+// loses half. It always boots again, its file system and its store are sound, and what
+// it has told is there.
 func TestPowerCuts(t *testing.T) {
-	cuts := 6
-	if os.Getenv("CHEESEBOARD_TEST_LONG") != "" {
-		cuts = 100
-	}
+	long(t)
 	verifier := buildProgram(t)[program]
-	pristine, log, acks := recordFirstDay(t)
+	t.Run("first day", func(t *testing.T) { recordFirstDay(t).cut(t, verifier, cutsOr(60)) })
+	t.Run("update", func(t *testing.T) {
+		for _, d := range recordUpdate(t) {
+			d.cut(t, verifier, cutsOr(20))
+		}
+	})
+}
+
+// cut takes the current away at so many moments of a day.
+func (d day) cut(t *testing.T, verifier string, cuts int) {
 	chance := rand.New(rand.NewPCG(1, 7))
 	at := make([]int, cuts)
 	for i := range at {
-		at[i] = 1 + chance.IntN(log.Len())
+		at[i] = 1 + chance.IntN(d.log.Len())
 	}
 	slices.Sort(at)
-	t.Logf("%d writes with %d flushes, %d times told how much is here; cuts after %d", log.Len(), log.Flushes(), len(acks), at)
+	t.Logf("%d writes with %d flushes, %d times told how much is here; cuts after %d", d.log.Len(), d.log.Flushes(), len(d.acks), at)
 	for _, cut := range at {
-		card, err := pristine.Copy(t.Context(), filepath.Join(t.TempDir(), "cut.img"), 0)
+		card, err := d.before.Copy(t.Context(), filepath.Join(t.TempDir(), "cut.img"), 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := log.Replay(card, cut, chance); err != nil {
+		if err := d.log.Replay(card, cut, chance); err != nil {
 			t.Fatal(err)
 		}
 		promised := 0
-		for _, a := range acks {
-			if log.Before(a.log) <= cut {
+		for _, a := range d.acks {
+			if d.log.Before(a.log) <= cut {
 				promised = max(promised, a.files)
 			}
 		}
@@ -64,9 +79,82 @@ func TestPowerCuts(t *testing.T) {
 	}
 }
 
-// recordFirstDay boots a new card, and has the box sync. It gives the card as it was
-// before, what was written to it until all was here, and what the box has told meanwhile.
-func recordFirstDay(t *testing.T) (pristine guest.Card, log *guest.WriteLog, acks []ack) {
+// newLog makes the file of a log.
+func newLog(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "writes.log")
+	if err := os.WriteFile(path, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// readLog reads the log of a machine, after it was switched off in a manner that tells
+// the log how long it is.
+func readLog(ctx context.Context, t *testing.T, box *guest.Powered, path string) *guest.WriteLog {
+	t.Helper()
+	if err := box.QMP.Do("quit", nil, nil); err != nil {
+		t.Log(err) // it may be gone before it answers
+	}
+	if err := box.Wait(ctx); err != nil {
+		t.Fatal(err)
+	}
+	log, err := guest.ReadWriteLog(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return log
+}
+
+// recordUpdate has a box install an update, and then try and keep it.
+func recordUpdate(t *testing.T) []day {
+	t.Helper()
+	p := newPress(t)
+	ctx := patient(t, 12*time.Minute)
+	raw, err := os.ReadFile(p.bundle(ctx, t, slot{version: "99.2"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := startUpdatable(ctx, t)
+	b.serves()
+	b.Cut()
+	install := day{before: b.copyCard("before the install")}
+	path := newLog(t)
+	b.firmware.Drive = guest.LogDrive(path)
+	b.powerOn(b.firmware.PowerOn)
+	b.serves()
+	if status, last := b.put(raw); status != http.StatusOK {
+		t.Fatalf("install: %d %s", status, last)
+	}
+	if err := b.Wait(ctx); err != nil { // it restarts
+		t.Fatal(err)
+	}
+	if install.log, err = guest.ReadWriteLog(path); err != nil {
+		t.Fatal(err)
+	}
+	trial := day{before: b.copyCard("before the trial")}
+	path = newLog(t)
+	b.firmware.Drive = guest.LogDrive(path)
+	ended := b.Powered
+	b.powerOn(func(t *testing.T) (*guest.Powered, error) { return b.firmware.Restart(t, ended) })
+	b.serves()
+	b.image(func(s machine.State) bool { return s.Trial == nil && s.Accepted != nil })
+	trial.log = readLog(ctx, t, b.Powered, path)
+	return []day{install, trial}
+}
+
+// copyCard copies the card of a board that is off.
+func (b *updated) copyCard(name string) guest.Card {
+	b.t.Helper()
+	card, err := b.firmware.Card.Copy(b.ctx, filepath.Join(b.t.TempDir(), name), 0)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return card
+}
+
+// recordFirstDay boots a new card, and has the box sync until all is here.
+func recordFirstDay(t *testing.T) (d day) {
 	t.Helper()
 	index, projects := upstreamtest.NewIndex(), []string(nil)
 	for i := range 40 {
@@ -94,14 +182,11 @@ func recordFirstDay(t *testing.T) (pristine guest.Card, log *guest.WriteLog, ack
 	if err := card.WriteFile(t.Context(), 1, "cheeseboard.toml", []byte(settings)); err != nil {
 		t.Fatal(err)
 	}
-	pristine, err := card.Copy(t.Context(), filepath.Join(t.TempDir(), "pristine.img"), 0)
-	if err != nil {
+	var err error
+	if d.before, err = card.Copy(t.Context(), filepath.Join(t.TempDir(), "pristine.img"), 0); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "writes.log")
-	if err := os.WriteFile(path, nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	path := newLog(t)
 	box, err := guest.Board{Model: guest.Virt, Card: card, Slot: 2, Drive: guest.LogDrive(path), Ports: []int{80}}.PowerOn(t)
 	if err != nil {
 		t.Fatal(err)
@@ -116,22 +201,14 @@ func recordFirstDay(t *testing.T) (pristine guest.Card, log *guest.WriteLog, ack
 		if err != nil {
 			t.Fatal(err)
 		}
-		acks = append(acks, ack{info.Size(), files})
+		d.acks = append(d.acks, ack{info.Size(), files})
 		select {
 		case <-ctx.Done():
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-	if err := box.QMP.Do("quit", nil, nil); err != nil { // which tells the log how long it is
-		t.Log(err) // it may be gone before it answers
-	}
-	if err := box.Wait(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if log, err = guest.ReadWriteLog(path); err != nil {
-		t.Fatal(err)
-	}
-	return pristine, log, acks
+	d.log = readLog(ctx, t, box, path)
+	return d
 }
 
 // insideURL is where a guest reaches an upstream that runs here: 10.0.2.2 is this
@@ -148,7 +225,7 @@ func filesHere(ctx context.Context, box *guest.Powered) (files int, told bool) {
 
 // bootsAfter boots a card, and sees that what was promised is there, and sound.
 func bootsAfter(t *testing.T, verifier string, card guest.Card, promised int) {
-	box, err := guest.Board{Model: guest.Virt, Card: card, Slot: 2, Ports: []int{80}}.PowerOn(t)
+	box, err := (&guest.Firmware{Board: guest.Board{Model: guest.Virt, Card: card, Ports: []int{80}}}).PowerOn(t)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,12 +59,12 @@ func TestGrowth(t *testing.T) {
 	}
 }
 
-// growthCuts is how many moments of the first start the power is cut at.
-func growthCuts() int {
+// cutsOr is how many moments the power is cut at: as CHEESEBOARD_TEST_CUTS says, or as usual.
+func cutsOr(usual int) int {
 	if n, err := strconv.Atoi(os.Getenv("CHEESEBOARD_TEST_CUTS")); err == nil && n > 0 {
 		return n
 	}
-	return 20
+	return usual
 }
 
 // booted is how many of the cards that were cut are booted again; of the others the file
@@ -96,7 +96,7 @@ func TestGrowthCuts(t *testing.T) {
 	}
 	const seed = 7
 	chance := rand.New(rand.NewPCG(seed, seed))
-	n := growthCuts()
+	n := cutsOr(20)
 	t.Logf("%d writes, %d cuts", writes.Len(), n)
 	for i := range n {
 		// At the beginning most of it happens.
