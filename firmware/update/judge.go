@@ -88,8 +88,8 @@ func (t Trial) Next(p Policy, base Baseline, s Signs) (Trial, Verdict) {
 	p = p.withDefaults()
 	missing := missing(base, s)
 	well := missing == ""
-	if !t.seen || well != t.well {
-		t.wellSince, t.illSince = s.Up, s.Up
+	if !t.seen || well != t.well || s.Ready && !t.ready {
+		t.wellSince, t.illSince = s.Up, s.Up // a start that takes long is no illness
 	}
 	t.seen, t.well, t.ready = true, well, t.ready || s.Ready
 	switch {
