@@ -109,7 +109,7 @@ func TestNoData(t *testing.T) {
 
 	p := a.boot(t, guest.Lab{Card: card, Drive: []string{
 		"-blockdev", "driver=file,node-name=file,filename={card}",
-		"-blockdev", `{"driver":"blkdebug","node-name":"card","image":"file","inject-error":[{"event":"read_aio","errno":5,"sector":212992}]}`,
+		"-blockdev", `{"driver":"blkdebug","node-name":"card","image":"file","inject-error":[{"event":"none","iotype":"read","errno":5,"sector":212992}]}`,
 		"-device", "virtio-blk-pci,drive=card",
 	}})
 	until(ctx, t, p, "/healthz", answered)

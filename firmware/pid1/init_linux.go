@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"cheeseboard/firmware/config"
@@ -42,11 +43,12 @@ type box struct {
 	wrong    []string // in the settings
 	data     disk.Report
 	network  *network.Manager
-	keeper   *program.Keeper
+	keeper   atomic.Pointer[program.Keeper] // nil: the machine is being brought up
 	updater  *update.Updater
 	notes    *notebook
 	files    *ring.Files
 	flushing sync.Mutex
+	flushNow chan struct{} // holds one
 
 	orders   chan order // how to go down; holds one
 	work     sync.WaitGroup
@@ -68,7 +70,7 @@ func Main() {
 	p := parseParameters(string(line))
 	b := &box{
 		parameters: p, journal: j, log: j.logger(p.debug), reaper: process.NewReaper(),
-		orders: make(chan order, 1), announce: make(chan struct{}, 1),
+		orders: make(chan order, 1), announce: make(chan struct{}, 1), flushNow: make(chan struct{}, 1),
 	}
 	if err != nil {
 		b.log.Error("the machine cannot be brought up", "reason", err)
@@ -88,6 +90,7 @@ func (b *box) run() {
 	defer stopReaping()
 	go func() { defer b.rescue("reaper"); b.reaper.Run(reaping) }()
 	b.heed(ctx)
+	b.begin("kernel's log", func() { b.followKernel(ctx) })
 	b.start(ctx)
 	o := <-b.orders
 	b.log.Warn("the machine goes down", "how", o.how, "reason", o.reason)

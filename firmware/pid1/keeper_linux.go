@@ -47,8 +47,8 @@ func (k keeper) State() machine.State {
 	for _, a := range net.Addresses {
 		s.Addresses = append(s.Addresses, machine.Address{Interface: a.Interface, Address: a.Addr.String(), From: string(a.From)})
 	}
-	if b.keeper != nil {
-		now := b.keeper.State()
+	if k := b.keeper.Load(); k != nil {
+		now := k.State()
 		s.Program = machine.Program{Restarts: now.Restarts, Last: now.Last}
 	}
 	if s.Program.Last == "" {
@@ -79,6 +79,9 @@ func (k keeper) Restart(how machine.How) error {
 func (k keeper) ResetNetwork() error {
 	return k.onBoot(func() error {
 		text, err := os.ReadFile(settingsFile)
+		if errors.Is(err, os.ErrNotExist) {
+			return nil // nothing is set
+		}
 		if err != nil {
 			return fmt.Errorf("read the settings: %w", err)
 		}
@@ -120,8 +123,8 @@ func (b *box) signs() update.Signs {
 	for _, a := range b.network.State().Addresses {
 		s.Network = s.Network || a.From != "link-local"
 	}
-	if b.keeper != nil {
-		now := b.keeper.State()
+	if k := b.keeper.Load(); k != nil {
+		now := k.State()
 		s.Ready, s.Restarts, s.Ended = now.Ready, now.Restarts, now.Last
 		if now.LastAt.After(now.Since) { // it has ended, and waits to be started again
 			s.Restarts++

@@ -2,10 +2,15 @@ package pid1
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -125,11 +130,63 @@ func (j *journal) logger(debug bool) *slog.Logger {
 	}}))
 }
 
-// openConsole opens the kernel's console. A write to one that is stuck does not return.
+// openConsole opens the kernel's console, and the screen beside it, if that is another. A
+// write to one that is stuck does not return.
 func openConsole() io.Writer {
-	f, err := os.OpenFile("/dev/console", os.O_WRONLY|unix.O_NOCTTY, 0)
-	if err != nil {
-		return io.Discard
+	paths := []string{"/dev/console"}
+	active, err := os.ReadFile("/sys/class/tty/console/active")
+	if words := strings.Fields(string(active)); err == nil && slices.Contains(words, "tty1") && words[len(words)-1] != "tty1" {
+		paths = append(paths, "/dev/tty1") // the kernel writes to all, and /dev/console is the last
 	}
-	return f
+	var all []io.Writer
+	for _, path := range paths {
+		if f, err := os.OpenFile(path, os.O_WRONLY|unix.O_NOCTTY, 0); err == nil {
+			all = append(all, f)
+		}
+	}
+	return io.MultiWriter(all...)
+}
+
+// kernelWarns is the least severe of the kernel's messages that are kept (syslog(2)).
+const kernelWarns = 4
+
+// followKernel keeps what the kernel warns of, until ctx ends; the console has it already.
+func (b *box) followKernel(ctx context.Context) {
+	f, err := os.OpenFile("/dev/kmsg", os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		b.log.Debug("the kernel's log cannot be read", "reason", err)
+		return
+	}
+	stop := context.AfterFunc(ctx, func() { _ = f.Close() }) // it ends the read
+	defer stop()
+	record := make([]byte, 8<<10) // the most that the kernel gives at once
+	for {
+		n, err := f.Read(record)
+		if errors.Is(err, unix.EPIPE) {
+			continue // what was next is gone; it goes on with the oldest that is there
+		}
+		if err != nil {
+			return
+		}
+		if line, ok := kernelLine(string(record[:n])); ok {
+			_, _ = b.journal.ring.Write([]byte(line)) // it never fails
+		}
+	}
+}
+
+// kernelLine makes a line of a record of /dev/kmsg
+// (Documentation/ABI/testing/dev-kmsg); false: it is no warning of the kernel.
+func kernelLine(record string) (string, bool) {
+	head, text, ok := strings.Cut(record, ";")
+	fields := strings.Split(head, ",")
+	if !ok || len(fields) < 3 {
+		return "", false
+	}
+	priority, err := strconv.Atoi(fields[0])
+	micros, bad := strconv.ParseInt(fields[2], 10, 64)
+	if err != nil || bad != nil || priority > kernelWarns { // those of programs are above
+		return "", false
+	}
+	text, _, _ = strings.Cut(text, "\n")
+	return fmt.Sprintf("[%12.6f] kernel: %s\n", time.Duration(micros*1000).Seconds(), text), true
 }

@@ -218,3 +218,19 @@ func TestSerialPort(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestKernelLine(t *testing.T) {
+	for record, want := range map[string]string{
+		"4,339,5140900,-;NET: a warning\n SUBSYSTEM=x\n": "[    5.140900] kernel: NET: a warning\n",
+		"2,1,0,-;EXT4-fs error; twice":                   "[    0.000000] kernel: EXT4-fs error; twice\n",
+		"6,339,5140900,-;chatter\n":                      "",
+		"12,339,5140900,-;of a program\n":                "",
+		"4,339":                                          "",
+		"x,y,z,-;no":                                     "",
+		"":                                               "",
+	} {
+		if got, ok := kernelLine(record); got != want || ok != (want != "") {
+			t.Errorf("%q: %q, %t", record, got, ok)
+		}
+	}
+}

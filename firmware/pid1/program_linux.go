@@ -35,7 +35,7 @@ func (b *box) startProgram(ctx context.Context) error {
 		return err
 	}
 	restarts := -1
-	b.keeper = program.New(program.Options{
+	k := program.New(program.Options{
 		Start: b.launch, Messages: messages, Log: b.log,
 		Changed: func(s program.State) {
 			if s.Last != "" && !s.Ready && s.Restarts != restarts {
@@ -43,13 +43,18 @@ func (b *box) startProgram(ctx context.Context) error {
 				if err := b.notes.program(s.Last); err != nil {
 					b.log.Warn("why the program ended could not be noted", "reason", err)
 				}
+				select {
+				case b.flushNow <- struct{}{}:
+				default: // it is done soon
+				}
 			}
 			b.poke()
 		},
 	})
+	b.keeper.Store(k)
 	b.begin("program", func() {
 		defer stop()
-		b.keeper.Run(ctx)
+		k.Run(ctx)
 	})
 	return nil
 }

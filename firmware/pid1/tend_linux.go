@@ -111,13 +111,20 @@ func (b *box) reached() string {
 	return text
 }
 
-// keepLog writes the log to the card now and then.
+// keepLog writes the log to the card now and then, and when the program has ended.
 func (b *box) keepLog(ctx context.Context) {
-	pass(ctx, firstFlush)
-	for ctx.Err() == nil {
+	timer := time.NewTimer(firstFlush)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-b.flushNow:
+		case <-timer.C:
+			b.saveClock()
+			timer.Reset(flushEvery)
+		}
 		b.flush()
-		b.saveClock()
-		pass(ctx, flushEvery)
 	}
 }
 
@@ -136,7 +143,7 @@ func (b *box) flush() {
 func (b *box) watchUse(ctx context.Context) {
 	for ctx.Err() == nil {
 		pass(ctx, time.Minute)
-		if s := b.keeper.State(); time.Since(s.Useful) > uselessFor && ctx.Err() == nil {
+		if s := b.keeper.Load().State(); time.Since(s.Useful) > uselessFor && ctx.Err() == nil {
 			b.order(machine.Reboot, fmt.Sprintf("the program was of no use for %s: %s", uselessFor, s.Last))
 			return
 		}
@@ -180,10 +187,11 @@ func (b *box) startWatchdog(ctx context.Context) {
 		return
 	}
 	useful := watchdog.Check{Name: "the program", Try: func(context.Context) error {
-		if b.keeper == nil {
+		k := b.keeper.Load()
+		if k == nil {
 			return nil // the machine is being brought up
 		}
-		if s := b.keeper.State(); time.Since(s.Useful) > uselessFor {
+		if s := k.State(); time.Since(s.Useful) > uselessFor {
 			return fmt.Errorf("it was of no use for %s: %s", uselessFor, s.Last)
 		}
 		return nil

@@ -38,7 +38,8 @@ func (m *Manager) write() error {
 		}
 	}
 	m.mu.Unlock()
-	var errs []error
+	// The folder must be there when the program starts, which can read only what is there then.
+	errs := []error{os.MkdirAll(filepath.Join(m.o.Root, leases), 0o755)}
 	for path, text := range files {
 		errs = append(errs, replace(filepath.Join(m.o.Root, path), text))
 	}
