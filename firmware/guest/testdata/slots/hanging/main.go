@@ -1,5 +1,5 @@
 // Command hanging stands in for an init that hangs: it is ours until it has opened the
-// watchdog, and then it does nothing any more, for ever.
+// watchdog and begun its trial, and then it does nothing any more, for ever.
 package main
 
 import (
@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"cheeseboard/firmware/machine"
 	"cheeseboard/firmware/pid1"
 )
 
@@ -19,7 +20,7 @@ func main() {
 }
 
 func hang() {
-	for !watched() {
+	for !watched() || !answers() {
 		time.Sleep(100 * time.Millisecond)
 	}
 	_, full, err := os.Pipe()
@@ -30,6 +31,12 @@ func hang() {
 	fmt.Println("init hangs now")
 	// While the heap is written nothing else of the process runs; and nobody reads it.
 	debug.WriteHeapDump(full.Fd())
+}
+
+// answers tells whether init answers the program already: what came before is noted.
+func answers() bool {
+	_, err := os.Stat(machine.Socket)
+	return err == nil
 }
 
 // watched tells whether this process has the watchdog open.
