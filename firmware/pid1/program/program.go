@@ -59,8 +59,8 @@ type State struct {
 	Restarts int       // how often it was started again
 	Last     string    // why it ended last; "": it never did
 	LastAt   time.Time
-	// Useful is when it was last known to do what it is for: it was ready, and gave a
-	// sign of life.
+	// Useful is when it was last known to do what it is for, or to be on the way there: it
+	// was ready and gave a sign of life, or asked for more time to start.
 	Useful time.Time
 }
 
@@ -68,8 +68,9 @@ type State struct {
 type Keeper struct {
 	o Options
 
-	mu    sync.Mutex
-	state State
+	mu     sync.Mutex
+	state  State
+	served time.Time // when it last was ready, and gave a sign of life
 }
 
 // New makes a Keeper; Run starts the program.
@@ -88,7 +89,8 @@ func New(o Options) *Keeper {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Keeper{o: o, state: State{Useful: time.Now()}}
+	now := time.Now()
+	return &Keeper{o: o, state: State{Useful: now}, served: now}
 }
 
 // State tells how the program is.
@@ -120,7 +122,10 @@ func (k *Keeper) Run(ctx context.Context) {
 			pause = k.o.First
 		}
 		k.o.Log.Error("the program ended", "reason", why, "again in", pause)
-		k.change(func(s *State) { s.Ready, s.Status, s.Last, s.LastAt = false, "", why, time.Now() })
+		k.change(func(s *State) {
+			s.Ready, s.Status, s.Last, s.LastAt = false, "", why, time.Now()
+			s.Useful = k.served // what it wanted more time for came to nothing
+		})
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
@@ -141,6 +146,7 @@ func (k *Keeper) once(ctx context.Context) string {
 	}
 	k.o.Log.Info("the program is started", "pid", p.PID())
 	k.change(func(s *State) { s.Since = time.Now() })
+	until := time.Now().Add(k.o.StartPatience)
 	deadline := time.NewTimer(k.o.StartPatience)
 	defer deadline.Stop()
 	for {
@@ -152,7 +158,8 @@ func (k *Keeper) once(ctx context.Context) string {
 			return p.Why()
 		case m := <-k.o.Messages:
 			if m.PID == p.PID() {
-				k.heard(m, deadline)
+				until = k.heard(m, until)
+				deadline.Reset(time.Until(until))
 			}
 			if m.Trigger && m.PID == p.PID() {
 				k.end(p, unix.SIGABRT)
@@ -170,29 +177,37 @@ func (k *Keeper) once(ctx context.Context) string {
 	}
 }
 
-// heard takes a message of the program.
-func (k *Keeper) heard(m Message, deadline *time.Timer) {
+// heard takes a message of the program, which has until a time to send one, and gives the
+// time that it has now. Who asks for more never gets less.
+func (k *Keeper) heard(m Message, until time.Time) time.Time {
 	k.change(func(s *State) {
+		now := time.Now()
 		if m.Ready && !s.Ready {
 			s.Ready = true
-			k.o.Log.Info("the program is ready", "after", time.Since(s.Since).Round(time.Millisecond))
+			k.o.Log.Info("the program is ready", "after", now.Sub(s.Since).Round(time.Millisecond))
 		}
 		if m.Status != "" {
 			s.Status = m.Status
 		}
-		if s.Ready && (m.Alive || m.Ready) {
-			s.Useful = time.Now()
+		switch {
+		case s.Ready && (m.Alive || m.Ready):
+			s.Useful, k.served = now, now
+		case !s.Ready && m.Extend > 0:
+			s.Useful = now
 		}
 		switch {
 		case m.Extend > 0:
-			deadline.Reset(m.Extend)
+			if more := now.Add(m.Extend); more.After(until) {
+				until = more
+			}
 		case !m.Alive && !m.Ready: // only a word
 		case s.Ready:
-			deadline.Reset(k.o.Watchdog)
+			until = now.Add(k.o.Watchdog)
 		default:
-			deadline.Reset(k.o.StartPatience)
+			until = now.Add(k.o.StartPatience)
 		}
 	})
+	return until
 }
 
 // end sends the program a signal, and one that cannot be refused when it does not heed

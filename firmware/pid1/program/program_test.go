@@ -175,6 +175,30 @@ func TestSlowStart(t *testing.T) {
 	})
 }
 
+// TestMoreTime: who asks for more time gets no less than all have, and is taken for one
+// that will be of use.
+func TestMoreTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, stop := run(t, Options{}, false, func(b *bench, f *fake) {
+			for range 4 {
+				if !f.pass(10 * time.Second) {
+					return
+				}
+				b.messages <- Message{PID: f.pid, Extend: 30 * time.Second}
+			}
+		})
+		defer stop()
+		time.Sleep(DefaultStartPatience - time.Second)
+		if s := b.State(); s.Last != "" || !s.Useful.Equal(s.Since.Add(40*time.Second)) {
+			t.Errorf("it waits for its card: %+v", s)
+		}
+		time.Sleep(2 * time.Second)
+		if s := b.State(); !strings.Contains(s.Last, "did not come up") || time.Since(s.Useful) < DefaultStartPatience {
+			t.Errorf("after the time that all have: %+v", s)
+		}
+	})
+}
+
 func TestParseMessage(t *testing.T) {
 	for text, want := range map[string]Message{
 		"READY=1\nSTATUS=serving 3 projects":    {Ready: true, Status: "serving 3 projects"},
