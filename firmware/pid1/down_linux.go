@@ -27,6 +27,7 @@ func (b *box) down(o order) {
 	case <-time.After(workPatience):
 		b.log.Error("not all work ends in time")
 	}
+	wink("/")
 	// Whoever is left: what they have open keeps file systems from being unmounted.
 	_ = unix.Kill(-1, unix.SIGTERM) // there may be nobody
 	waitForAll(killPatience)
@@ -79,6 +80,7 @@ func (b *box) reboot(how machine.How) {
 	var err error
 	switch how {
 	case machine.PowerOff:
+		dark("/")
 		err = unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
 	case machine.TryOther:
 		err = rebootWith(update.TryCommand)

@@ -188,6 +188,7 @@ func (b *box) startModules(ctx context.Context) {
 	})
 	<-ready
 	mountLate()
+	wink("/")
 }
 
 // addModules reads the lists of modules below a folder; false: there are none.

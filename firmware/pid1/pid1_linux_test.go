@@ -234,3 +234,37 @@ func TestKernelLine(t *testing.T) {
 		}
 	}
 }
+
+// TestLight: the light of a board winks, and another one is left alone.
+func TestLight(t *testing.T) {
+	root := t.TempDir()
+	for _, name := range []string{"ACT", "PWR"} {
+		folder := filepath.Join(root, "sys/class/leds", name)
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range []string{"trigger", "delay_on", "delay_off", "brightness"} {
+			if err := os.WriteFile(filepath.Join(folder, file), nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	read := func(path string) string {
+		raw, err := os.ReadFile(filepath.Join(root, "sys/class/leds", path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(raw)
+	}
+	wink(root)
+	if read("ACT/trigger") != "timer" || read("ACT/delay_on") != "200" || read("ACT/delay_off") != "200" || read("PWR/trigger") != "" {
+		t.Error("it does not wink")
+	}
+	dark(root)
+	if read("ACT/brightness") != "0" || read("PWR/brightness") != "" {
+		t.Error("it is not dark")
+	}
+	if _, err := os.Stat(filepath.Join(root, "sys/class/leds/led0")); err == nil {
+		t.Error("a light was made up")
+	}
+}

@@ -82,7 +82,6 @@ var (
 // fakeSystem is a machine whose file systems are files: one is sound if it has a
 // superblock, and the word "bad" nowhere in its first 4 KiB behind that.
 type fakeSystem struct {
-	folder  string
 	did     []string
 	checked error // what Check gives
 	mend    bool  // Check makes it sound
