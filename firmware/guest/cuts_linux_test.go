@@ -31,17 +31,22 @@ type day struct {
 	before guest.Card // as it was when the log begins
 	log    *guest.WriteLog
 	acks   []ack
+	from   int // the first entry of the log after which a cut is of interest
 }
 
 // TestPowerCuts takes the current away from a box: at its first boot, while it grows its
-// data partition, makes its identity and syncs; while it installs an update; and while
-// that is on trial, until it is kept. Of what was written since the last flush chance
+// data partition, makes its identity and syncs; while it makes a backup; while it installs
+// an update; and while that is on trial, until it is kept. Of what was written since the last flush chance
 // loses half. It always boots again, its file system and its store are sound, and what
 // it has told is there.
 func TestPowerCuts(t *testing.T) {
 	long(t)
 	verifier := buildProgram(t)[program]
-	t.Run("first day", func(t *testing.T) { recordFirstDay(t).cut(t, verifier, cutsOr(60)) })
+	t.Run("first day", func(t *testing.T) {
+		day, backup := recordFirstDay(t)
+		day.cut(t, verifier, cutsOr(50))
+		backup.cut(t, verifier, cutsOr(10))
+	})
 	t.Run("update", func(t *testing.T) {
 		for _, d := range recordUpdate(t) {
 			d.cut(t, verifier, cutsOr(20))
@@ -54,7 +59,7 @@ func (d day) cut(t *testing.T, verifier string, cuts int) {
 	chance := rand.New(rand.NewPCG(1, 7))
 	at := make([]int, cuts)
 	for i := range at {
-		at[i] = 1 + chance.IntN(d.log.Len())
+		at[i] = d.from + 1 + chance.IntN(d.log.Len()-d.from)
 	}
 	slices.Sort(at)
 	t.Logf("%d writes with %d flushes, %d times told how much is here; cuts after %d", d.log.Len(), d.log.Flushes(), len(d.acks), at)
@@ -153,8 +158,9 @@ func (b *updated) copyCard(name string) guest.Card {
 	return card
 }
 
-// recordFirstDay boots a new card, and has the box sync until all is here.
-func recordFirstDay(t *testing.T) (d day) {
+// recordFirstDay boots a new card, and has the box sync until all is here, and make a
+// backup of its metadata. The second is the same day from when all was here.
+func recordFirstDay(t *testing.T) (d, backup day) {
 	t.Helper()
 	index, projects := upstreamtest.NewIndex(), []string(nil)
 	for i := range 40 {
@@ -207,8 +213,13 @@ func recordFirstDay(t *testing.T) (d day) {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+	if _, err := box.Await(ctx, "the backup in the data folder was made anew"); err != nil {
+		t.Fatal(err)
+	}
 	d.log = readLog(ctx, t, box, path)
-	return d
+	backup = d
+	backup.from = d.log.Before(d.acks[len(d.acks)-1].log)
+	return d, backup
 }
 
 // insideURL is where a guest reaches an upstream that runs here: 10.0.2.2 is this
