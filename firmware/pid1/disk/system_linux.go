@@ -59,6 +59,7 @@ func (Linux) Damage(err error) bool {
 // The bits of the exit code of e2fsck(8).
 const (
 	checkCorrected = 1 | 2
+	checkLeft      = 4 // errors that could not be corrected
 	checkCancelled = 32
 )
 
@@ -71,7 +72,7 @@ const checks = 3
 // Check implements System.
 func (l Linux) Check(ctx context.Context, device string) (string, error) {
 	if l.Repair == nil {
-		return "", fmt.Errorf("check %s: there is no program for that: %w", device, ErrBeyondRepair)
+		return "", fmt.Errorf("check %s: there is no program for that: %w", device, ErrUnchecked)
 	}
 	all, last := "", 0
 	for range checks {
@@ -87,7 +88,13 @@ func (l Linux) Check(ctx context.Context, device string) (string, error) {
 		}
 		last = code
 	}
-	return all, fmt.Errorf("check %s: exit status %d: %w", device, last, ErrBeyondRepair)
+	// All else is no word on the file system: no memory, a device that gives errors, or one
+	// on which it finds no superblock at all.
+	why := ErrUnchecked
+	if last&^checkCorrected == checkLeft {
+		why = ErrBeyondRepair
+	}
+	return all, fmt.Errorf("check %s: exit status %d: %w", device, last, why)
 }
 
 // Memory implements System.

@@ -24,7 +24,9 @@ func TestCheck(t *testing.T) {
 		"repaired, restart":     {[]int{3}, nil, true, false},
 		"repaired the 2nd time": {[]int{12, 1}, nil, true, false},
 		"repaired the 3rd time": {[]int{4, 4, 0}, nil, true, false},
-		"beyond repair":         {[]int{8, 8, 8}, nil, false, true},
+		"beyond repair":         {[]int{12, 4, 4}, nil, false, true},
+		"no memory":             {[]int{8, 8, 8}, nil, false, false},
+		"an error of the card":  {[]int{12, 12, 12}, nil, false, false},
 		"ended by a person":     {[]int{33}, nil, false, false},
 		"killed":                {[]int{-1}, nil, false, false},
 		"not started":           {[]int{0}, ended, false, false},
@@ -39,7 +41,7 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%s: %v after %d runs", name, err, runs)
 		}
 	}
-	if _, err := (Linux{}).Check(t.Context(), "/dev/x"); !errors.Is(err, ErrBeyondRepair) {
+	if _, err := (Linux{}).Check(t.Context(), "/dev/x"); !errors.Is(err, ErrUnchecked) || errors.Is(err, ErrBeyondRepair) {
 		t.Errorf("without a program: %v", err)
 	}
 }

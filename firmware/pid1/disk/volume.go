@@ -57,6 +57,8 @@ type Volume struct {
 	// and what cannot be repaired is left alone.
 	Seed func() (io.ReadCloser, error)
 	Log  *slog.Logger
+
+	aside []byte // the beginning of what was set aside, under gzip; nil: nothing was, or it is lost
 }
 
 // making stands at the beginning of the partition, in bytes that ext4 leaves to boot
@@ -73,6 +75,7 @@ func (v *Volume) Open(ctx context.Context) (Report, error) {
 	r, err := v.open(ctx)
 	if err == nil {
 		v.grow(&r)
+		v.keepAside(&r) // a new file system has no room for it before
 		return r, nil
 	}
 	v.Log.Error("the partition for data cannot be used: what is stored is gone with the power", "reason", err)
@@ -88,7 +91,7 @@ func (v *Volume) open(ctx context.Context) (Report, error) {
 	super, half, err := v.look()
 	switch {
 	case half:
-		return v.anew("a new file system was being made when the power went", nil)
+		return v.anew("a new file system was being made when the power went")
 	case errors.Is(err, ErrNoFileSystem):
 		return v.repair(ctx, err)
 	case err != nil:
@@ -169,19 +172,31 @@ func (v *Volume) repair(ctx context.Context, damage error) (Report, error) {
 		v.Log.Warn("the file system for data is repaired", "found", found)
 		return Report{Condition: Repaired, Detail: detail}, nil
 	}
-	if ctx.Err() != nil || !errors.Is(err, ErrBeyondRepair) && !v.System.Damage(err) {
+	// What the checker calls sound, or could not look at, is not begun anew, though it
+	// cannot be used now: that may be the card's connection, or a lack of memory.
+	if ctx.Err() != nil || !errors.Is(err, ErrBeyondRepair) && !(errors.Is(err, ErrUnchecked) && v.unknown()) {
 		return Report{}, fmt.Errorf("%w; %w", damage, err)
 	}
 	v.Log.Error("the file system for data cannot be repaired", "found", found, "reason", err)
-	head, err := v.head()
-	if err != nil {
+	if v.aside, err = v.head(); err != nil {
 		return Report{}, fmt.Errorf("%w; %w", damage, err)
 	}
-	return v.anew(fmt.Sprintf("%v, and it could not be repaired", damage), head)
+	return v.anew(fmt.Sprintf("%v, and it could not be repaired", damage))
 }
 
-// ErrBeyondRepair: a file system was checked, and cannot be repaired.
-var ErrBeyondRepair = errors.New("the file system is beyond repair")
+// What a checker comes to that has not repaired a file system.
+var (
+	ErrBeyondRepair = errors.New("the file system is beyond repair")
+	// ErrUnchecked: the checker could not do its work. It may have found no file system,
+	// but also no memory, or a card that does not answer.
+	ErrUnchecked = errors.New("the file system could not be checked")
+)
+
+// unknown tells that the partition can be read, and no file system is on it.
+func (v *Volume) unknown() bool {
+	_, _, err := v.look()
+	return errors.Is(err, ErrNoFileSystem)
+}
 
 // mostHead is how much of a file system that is set aside is kept, in bytes: all that the
 // seed goes over lies in it.
@@ -211,7 +226,7 @@ func (v *Volume) head() ([]byte, error) {
 }
 
 // anew puts a new file system in place of one that is set aside.
-func (v *Volume) anew(why string, head []byte) (Report, error) {
+func (v *Volume) anew(why string) (Report, error) {
 	if v.Seed == nil {
 		return Report{}, fmt.Errorf("%s; there is no image of a new one", why)
 	}
@@ -221,24 +236,29 @@ func (v *Volume) anew(why string, head []byte) (Report, error) {
 	if err := v.mount(); err != nil {
 		return Report{}, fmt.Errorf("%s; a new file system was made: %w", why, err)
 	}
-	r := Report{Condition: Aside, Detail: why + ": it was begun anew"}
-	if head != nil {
-		if err := v.keep(head); err != nil {
-			v.Log.Warn("the beginning of what was set aside could not be kept", "reason", err)
-		} else {
-			r.Detail += ", and its first 64 MiB are kept in the folder " + asideFolder
-		}
-	}
 	v.Log.Error("a new file system is in place of the old one", "reason", why)
-	return r, nil
+	return Report{Condition: Aside, Detail: why + ": it was begun anew"}, nil
 }
 
-func (v *Volume) keep(head []byte) error {
-	folder := filepath.Join(v.Folder, asideFolder)
-	if err := os.MkdirAll(folder, 0o700); err != nil {
+// keepAside keeps the beginning of what was set aside, where anything was.
+func (v *Volume) keepAside(r *Report) {
+	if v.aside == nil {
+		return
+	}
+	err := v.keep(filepath.Join(v.Folder, asideFolder, "head.gz"), v.aside)
+	v.aside = nil
+	if err != nil {
+		v.Log.Warn("the beginning of what was set aside could not be kept", "reason", err)
+		return
+	}
+	r.Detail += ", and its first 64 MiB are kept in the folder " + asideFolder
+}
+
+func (v *Volume) keep(path string, head []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	f, err := os.Create(filepath.Join(folder, "head.gz"))
+	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
@@ -246,7 +266,10 @@ func (v *Volume) keep(head []byte) error {
 	if err == nil {
 		err = f.Sync()
 	}
-	return errors.Join(err, f.Close())
+	if err = errors.Join(err, f.Close()); err != nil {
+		err = errors.Join(err, os.Remove(path)) // a part of it is of no use, and takes room
+	}
+	return err
 }
 
 // write puts the seed on the partition. First a mark goes to its beginning, last what

@@ -108,8 +108,11 @@ func (s *fakeSystem) Mount(device, folder string) error {
 	return os.MkdirAll(folder, 0o755)
 }
 func (s *fakeSystem) Unmount(string) error { s.note("unmount"); return nil }
-func (s *fakeSystem) Grow(_ string, blocks uint64) error {
+func (s *fakeSystem) Grow(folder string, blocks uint64) error {
 	s.note("grow %d", blocks)
+	if _, err := os.Stat(filepath.Join(folder, asideFolder)); err == nil {
+		s.note("too late: there was no room before")
+	}
 	return s.grow
 }
 func (s *fakeSystem) Check(_ context.Context, device string) (string, error) {
@@ -147,7 +150,7 @@ func newVolume(t *testing.T, device []byte, system *fakeSystem) *Volume {
 }
 
 func TestOpen(t *testing.T) {
-	beyond := fmt.Errorf("check: %w", ErrBeyondRepair)
+	beyond, unchecked := fmt.Errorf("check: %w", ErrBeyondRepair), fmt.Errorf("check: %w", ErrUnchecked)
 	for name, c := range map[string]struct {
 		device []byte
 		system fakeSystem
@@ -162,7 +165,10 @@ func TestOpen(t *testing.T) {
 		"cannot be mounted":           {bad(superOf(256, false)), fakeSystem{mend: true}, false, Repaired, "mount, check, mount"},
 		"no superblock":               {make([]byte, 1<<20), fakeSystem{mend: true}, false, Repaired, "check, mount"},
 		"beyond repair":               {make([]byte, 1<<20), fakeSystem{checked: beyond}, false, Aside, "check, mount, grow 256"},
-		"repaired, and still damaged": {bad(superOf(256, false)), fakeSystem{}, false, Aside, "mount, check, mount, mount, grow 256"},
+		"damaged beyond repair":       {bad(superOf(256, false)), fakeSystem{checked: beyond}, false, Aside, "mount, check, mount, grow 256"},
+		"sound, and not mounted":      {bad(superOf(256, false)), fakeSystem{}, false, Memory, "mount, check, mount, memory"},
+		"it could not be checked":     {bad(superOf(256, false)), fakeSystem{checked: unchecked}, false, Memory, "mount, check, memory"},
+		"nothing there to be checked": {make([]byte, 1<<20), fakeSystem{checked: unchecked}, false, Aside, "check, mount, grow 256"},
 		"beyond repair, and no seed":  {make([]byte, 1<<20), fakeSystem{checked: beyond}, true, Memory, "check, memory"},
 		"the check was ended":         {make([]byte, 1<<20), fakeSystem{checked: errors.New("it was ended")}, false, Memory, "check, memory"},
 		"the kernel has no ext4":      {superOf(256, false), fakeSystem{noExt4: true}, false, Memory, "mount, memory"},
