@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 const sector = 512
@@ -111,18 +113,48 @@ func (c Card) Copy(ctx context.Context, target string, size int64) (Card, error)
 // Extract copies a partition, 1 to 4, to a file of its own, for programs that must not
 // lose their place: e2fsck, at an offset, does once it has replayed a journal. Holes stay
 // holes.
-func (c Card) Extract(ctx context.Context, partition int, target string) error {
+func (c Card) Extract(_ context.Context, partition int, target string) error {
 	table, err := c.Partitions()
 	if err != nil {
 		return err
 	}
 	p := table[partition-1]
-	_, err = output(exec.CommandContext(ctx, "dd", "if="+string(c), "of="+target, "bs=1M", "conv=sparse", "status=none",
-		"iflag=skip_bytes,count_bytes", fmt.Sprintf("skip=%d", p.Start), fmt.Sprintf("count=%d", p.Size)))
+	in, err := os.Open(string(c))
 	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }() // only read
+	out, err := os.Create(target)
+	if err != nil {
+		return err
+	}
+	err = copyData(out, in, p.Start, p.Size)
+	if err = errors.Join(err, out.Truncate(p.Size), out.Close()); err != nil {
 		return fmt.Errorf("extract partition %d: %w", partition, err)
 	}
-	return os.Truncate(target, p.Size)
+	return nil
+}
+
+// copyData copies what is no hole of a part of a file to the beginning of another.
+func copyData(out, in *os.File, start, size int64) error {
+	for at := start; at < start+size; {
+		data, err := unix.Seek(int(in.Fd()), at, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) || data >= start+size {
+			return nil // only a hole is left
+		}
+		if err != nil {
+			return os.NewSyscallError("lseek", err)
+		}
+		hole, err := unix.Seek(int(in.Fd()), data, unix.SEEK_HOLE)
+		if err != nil {
+			return os.NewSyscallError("lseek", err)
+		}
+		at = min(hole, start+size)
+		if _, err := io.Copy(io.NewOffsetWriter(out, data-start), io.NewSectionReader(in, data, at-data)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // mtools is one of the programs that read and write FAT without mounting it.

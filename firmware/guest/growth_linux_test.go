@@ -131,16 +131,9 @@ func checkCut(ctx context.Context, t *testing.T, name string, card guest.Card) {
 	if err != nil || table[3].Start != dataStart || table[3].Size != int64(labTable[3].size)*512 && table[3].Start+table[3].Size != 64<<30 {
 		t.Errorf("%s: the table is %+v, %v", name, table, err)
 	}
-	// The first time the journal is replayed, as mounting does.
-	copied, err := card.Copy(ctx, string(card)+".checked", 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	code, said := checkData(ctx, t, copied, "-f", "-y")
+	// The journal is replayed, as mounting does.
+	code, said := checkData(ctx, t, card, "-f", "-y")
 	if code&^1 != 0 || fixes.MatchString(strings.ReplaceAll(said, "FILE SYSTEM WAS MODIFIED", "")) {
 		t.Errorf("%s: e2fsck: %d\n%s", name, code, said)
-	}
-	if err := os.Remove(string(copied)); err != nil {
-		t.Fatal(err)
 	}
 }

@@ -62,8 +62,13 @@ type order struct {
 	reason string
 }
 
+// garbage is how much of it init lets pile up, in percent of what it uses: it has little to
+// do, and the memory is the program's.
+const garbage = 25
+
 // Main is the first process. It does not return.
 func Main() {
+	debug.SetGCPercent(garbage)
 	err := mountKernel()
 	j := newJournal(openConsole())
 	line, _ := os.ReadFile("/proc/cmdline") // without it all has its default
@@ -170,6 +175,7 @@ func (b *box) start(ctx context.Context) {
 		return
 	}
 	b.startTending(ctx)
+	debug.FreeOSMemory() // the lists of modules took more than all that follows
 }
 
 // fileSystems are the modules that mount(2) would have asked modprobe for.
