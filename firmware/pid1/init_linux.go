@@ -50,7 +50,8 @@ type box struct {
 	flushing sync.Mutex
 	flushNow chan struct{} // holds one
 
-	orders   chan order // how to go down; holds one
+	leaving  atomic.Bool // the machine goes down: the watchdog gives it some minutes
+	orders   chan order  // how to go down; holds one
 	work     sync.WaitGroup
 	announce chan struct{} // holds one
 	booting  sync.Mutex    // held while the first partition is writable
@@ -99,6 +100,7 @@ func (b *box) run() {
 	b.start(ctx)
 	o := <-b.orders
 	b.log.Warn("the machine goes down", "how", o.how, "reason", o.reason)
+	b.leaving.Store(true)
 	cancel()
 	b.down(o)
 }
@@ -118,6 +120,7 @@ func (b *box) rescue(what string) {
 	if r == nil {
 		return
 	}
+	b.leaving.Store(true)
 	b.journal.say("init", fmt.Sprintf("panic in %s: %v\n%s", what, r, debug.Stack()))
 	b.lastWords(fmt.Sprintf("init failed in %s: %v", what, r))
 	b.journal.drain()

@@ -2,16 +2,21 @@ package pid1
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"cheeseboard/board/watchdog"
 	"cheeseboard/firmware/config"
 	"cheeseboard/firmware/pid1/disk"
 	"cheeseboard/firmware/pid1/network"
@@ -267,4 +272,36 @@ func TestLight(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(root, "sys/class/leds/led0")); err == nil {
 		t.Error("a light was made up")
 	}
+}
+
+// leash is a watchdog that notes when it was petted last.
+type leash struct{ petted, closed atomic.Int64 }
+
+func (l *leash) Ping() error                     { l.petted.Store(time.Now().UnixNano()); return nil }
+func (l *leash) Timeout() (time.Duration, error) { return 15 * time.Second, nil }
+func (l *leash) Close() error                    { l.closed.Add(1); return nil }
+
+// TestWatchdogBitesAtTheEnd: a machine that does not come to the end of going down has
+// some minutes for it, and is restarted then.
+func TestWatchdogBitesAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, l := &box{log: slog.New(slog.DiscardHandler)}, &leash{}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- b.keepWatchdog(ctx, func() (watchdog.Device, error) { return l, nil }) }()
+		time.Sleep(time.Hour)
+		left := time.Now()
+		if since := left.Sub(time.Unix(0, l.petted.Load())); since > 15*time.Second {
+			t.Errorf("before the machine goes down it was not petted for %s", since)
+		}
+		b.leaving.Store(true)
+		time.Sleep(time.Hour)
+		if petted := time.Unix(0, l.petted.Load()).Sub(left); l.closed.Load() != 0 || petted < workPatience+2*killPatience || petted > 10*time.Minute {
+			t.Errorf("it was petted for %s while the machine goes down; closed %d times", petted, l.closed.Load())
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }

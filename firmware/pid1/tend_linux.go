@@ -186,9 +186,33 @@ func (b *box) startWatchdog(ctx context.Context) {
 	if b.noWatchdog {
 		return
 	}
+	// No work that the machine waits for as it goes down: then it is needed most.
+	go func() {
+		defer b.rescue("watchdog")
+		for {
+			if _, err := os.Stat("/dev/watchdog"); !errors.Is(err, fs.ErrNotExist) {
+				break
+			}
+			pass(ctx, 10*time.Second) // its module may come later
+			if ctx.Err() != nil {
+				return
+			}
+		}
+		if err := b.keepWatchdog(context.WithoutCancel(ctx), watchdog.OpenDevice); err != nil {
+			b.log.Error("the watchdog of the hardware is not kept", "reason", err)
+		}
+	}()
+}
+
+// keepWatchdog keeps a watchdog. It is never disarmed as the machine goes down, for a card
+// that answers no more can keep that from its end; the kernel does it as it restarts.
+func (b *box) keepWatchdog(ctx context.Context, open func() (watchdog.Device, error)) error {
 	useful := watchdog.Check{Name: "the program", Try: func(context.Context) error {
 		k := b.keeper.Load()
-		if k == nil {
+		switch {
+		case b.leaving.Load():
+			return errors.New("the machine goes down, and does not come to the end of that")
+		case k == nil:
 			return nil // the machine is being brought up
 		}
 		if s := k.State(); time.Since(s.Useful) > uselessFor {
@@ -196,21 +220,7 @@ func (b *box) startWatchdog(ctx context.Context) {
 		}
 		return nil
 	}}
-	b.begin("watchdog", func() {
-		for ctx.Err() == nil {
-			if _, err := os.Stat("/dev/watchdog"); !errors.Is(err, fs.ErrNotExist) {
-				break
-			}
-			pass(ctx, 10*time.Second) // its module may come later
-		}
-		if ctx.Err() != nil {
-			return
-		}
-		err := watchdog.Run(ctx, watchdog.Options{Checks: []watchdog.Check{useful}, Every: 10 * time.Second, Log: b.log})
-		if err != nil {
-			b.log.Error("the watchdog of the hardware is not kept", "reason", err)
-		}
-	})
+	return watchdog.Run(ctx, watchdog.Options{Open: open, Checks: []watchdog.Check{useful}, Every: 10 * time.Second, Log: b.log})
 }
 
 // judge looks at a slot on trial until it is kept or given back.
