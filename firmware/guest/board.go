@@ -171,11 +171,7 @@ func (b Board) machine(more string) []string {
 // wires are console, card and network.
 func (b Board) wires() []string {
 	var args []string
-	network := "user,id=lan"
-	for _, port := range b.Ports {
-		// Port 0: the kernel gives one that is free, and qemu says which.
-		network += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:0-:%d", port)
-	}
+	network := forward(b.Ports)
 	if b.Model == Raspi3B {
 		args = append(args, "-serial", "chardev:console", "-monitor", "none",
 			"-drive", "file="+string(b.Card)+",if=sd,format=raw")
@@ -194,6 +190,17 @@ func (b Board) wires() []string {
 		args = append(args, "-netdev", network, "-device", "virtio-net-pci,netdev=lan,romfile=")
 	}
 	return args
+}
+
+// forward is a network behind this machine, with ports of the guest that are reached from
+// here.
+func forward(ports []int) string {
+	network := "user,id=lan"
+	for _, port := range ports {
+		// Port 0: the kernel gives one that is free, and qemu says which.
+		network += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:0-:%d", port)
+	}
+	return network
 }
 
 // overlay lays over a device tree what config.txt of the slot names for every board, as

@@ -39,9 +39,9 @@ type box struct {
 }
 
 // startBox starts the program with settings, and waits until it serves. Its upstream
-// is a port on which nobody listens.
+// is a port on which nobody listens, if the settings name none.
 func startBox(settings ...string) (*box, error) {
-	args := []string{"--data", "/run/data", "--listen", "127.0.0.1:80"}
+	args := []string{"--data", "/run/data", "--listen", ":80"}
 	for _, s := range append([]string{"upstream.url=http://127.0.0.1:9/simple/", "storage.reserve=16MiB"}, settings...) {
 		args = append(args, "--set", s)
 	}

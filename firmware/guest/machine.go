@@ -25,6 +25,9 @@ type Machine struct {
 	Files   map[string]string // path in the guest to path here; programs keep their mode
 	Devices []string          // arguments for qemu; "{dir}" is a folder of this machine's own
 	Memory  int               // MB; 0: 256
+	// Ports are those of the machine that can be reached from here, see Guest.Address. A
+	// machine with ports has a network, in which this one is 10.0.2.2.
+	Ports []int
 	// OwnTime has the machine's clock go by what it computes, not by ours: however busy
 	// we are, nothing is late in it, and while it waits its time flies.
 	OwnTime bool
@@ -36,6 +39,7 @@ type Guest struct {
 	QMP *QMP
 
 	t       *testing.T
+	ports   map[int]int // port of the guest -> port here
 	process *exec.Cmd
 	console *bytes.Buffer // what is no report
 	mu      sync.Mutex    // of console
@@ -85,7 +89,7 @@ func Boot(t *testing.T, scene string, m Machine) *Guest {
 	}
 	args := []string{
 		"-accel", "tcg", "-machine", "q35", "-cpu", "max", "-smp", "1", "-m", fmt.Sprint(memory), "-no-reboot",
-		"-display", "none", "-nic", "none", "-kernel", kernel.Image, "-initrd", initramfs,
+		"-display", "none", "-kernel", kernel.Image, "-initrd", initramfs,
 		"-append", "console=ttyS0 quiet panic=-1 scene=" + scene,
 		"-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
 		"-qmp", "unix:" + filepath.Join(dir, "qmp") + ",server=on,wait=off",
@@ -93,6 +97,7 @@ func Boot(t *testing.T, scene string, m Machine) *Guest {
 	if m.OwnTime {
 		args = append(args, "-icount", "shift=2,sleep=off", "-rtc", "clock=vm")
 	}
+	args = append(args, m.network()...)
 	for _, device := range m.Devices {
 		args = append(args, strings.ReplaceAll(device, "{dir}", dir))
 	}
@@ -116,8 +121,24 @@ func Boot(t *testing.T, scene string, m Machine) *Guest {
 	if g.QMP, err = dialQMP(ctx, filepath.Join(dir, "qmp")); err != nil {
 		t.Fatal(err)
 	}
+	if len(m.Ports) > 0 {
+		if g.ports, err = g.QMP.askPorts(); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return g
 }
+
+// network is that of a machine with ports.
+func (m Machine) network() []string {
+	if len(m.Ports) == 0 {
+		return []string{"-nic", "none"}
+	}
+	return []string{"-netdev", forward(m.Ports), "-device", "virtio-net-pci,netdev=lan,romfile="}
+}
+
+// Address is where a port of the guest can be reached from here, as host:port.
+func (g *Guest) Address(port int) string { return fmt.Sprintf("127.0.0.1:%d", g.ports[port]) }
 
 // stop ends the machine, if it has not ended, and shows what it said if the test failed.
 func (g *Guest) stop() {

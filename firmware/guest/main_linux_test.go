@@ -18,6 +18,7 @@ func TestMain(m *testing.M) {
 		"stick":    playStick,
 		"clock":    playClock,
 		"onboard":  playOnBoard,
+		"far":      playFar,
 	})
 }
 

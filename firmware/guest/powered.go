@@ -33,7 +33,7 @@ type Powered struct {
 // powerOn starts qemu, and asks it for the ports.
 func powerOn(t *testing.T, dir, program string, args []string, ports []int) (*Powered, error) {
 	ctx := t.Context()
-	p := &Powered{Dir: dir, ports: map[int]int{}, off: make(chan struct{}), news: make(chan struct{})}
+	p := &Powered{Dir: dir, off: make(chan struct{}), news: make(chan struct{})}
 	p.process = exec.CommandContext(context.WithoutCancel(ctx), program, args...)
 	p.process.Stdout, p.process.Stderr = p, p
 	// Closed at once: what is typed at a terminal is no business of the guest.
@@ -65,7 +65,7 @@ func powerOn(t *testing.T, dir, program string, args []string, ports []int) (*Po
 		return nil, fmt.Errorf("%w; qemu said: %s", err, p.Console())
 	}
 	if len(ports) > 0 {
-		if err := p.askPorts(); err != nil {
+		if p.ports, err = p.QMP.askPorts(); err != nil {
 			return nil, err
 		}
 	}
@@ -77,25 +77,27 @@ func powerOn(t *testing.T, dir, program string, args []string, ports []int) (*Po
 //	TCP[HOST_FORWARD]  12       127.0.0.1 42011       10.0.2.15    80     0     0
 var forwarded = regexp.MustCompile(`(?m)^\s*TCP\[HOST_FORWARD\]\s+\d+\s+\S+\s+(\d+)\s+\S+\s+(\d+)`)
 
-func (p *Powered) askPorts() error {
+// askPorts asks qemu by which ports here those of the guest can be reached.
+func (q *QMP) askPorts() (ports map[int]int, err error) {
 	var table string
-	if err := p.QMP.Do("human-monitor-command", map[string]string{"command-line": "info usernet"}, &table); err != nil {
-		return err
+	if err := q.Do("human-monitor-command", map[string]string{"command-line": "info usernet"}, &table); err != nil {
+		return nil, err
 	}
+	ports = map[int]int{}
 	for _, match := range forwarded.FindAllStringSubmatch(table, -1) {
 		var here, there int
 		if _, err := fmt.Sscan(match[1], &here); err != nil {
-			return err
+			return nil, err
 		}
 		if _, err := fmt.Sscan(match[2], &there); err != nil {
-			return err
+			return nil, err
 		}
-		p.ports[there] = here
+		ports[there] = here
 	}
-	if len(p.ports) == 0 {
-		return fmt.Errorf("qemu forwards no port: %s", table)
+	if len(ports) == 0 {
+		return nil, fmt.Errorf("qemu forwards no port: %s", table)
 	}
-	return nil
+	return ports, nil
 }
 
 // Address is where a port of the guest can be reached from here, as host:port.
