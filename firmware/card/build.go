@@ -44,12 +44,12 @@ type Options struct {
 const Board = "raspberrypi-arm64"
 
 // Names are what the results of a version are called.
-type Names struct{ Image, Bundle, Bill, Licences string }
+type Names struct{ Image, Bundle, Bill, Licences, Releases string }
 
 // NamesOf gives the names of a version.
 func NamesOf(v update.Version) Names {
 	base := "cheeseboard-" + v.String()
-	return Names{base + "-arm64.img.gz", base + "-arm64.update", base + ".cdx.json", base + "-licences.txt"}
+	return Names{base + "-arm64.img.gz", base + "-arm64.update", base + ".cdx.json", base + "-licences.txt", "releases.json"}
 }
 
 //go:embed files/cheeseboard.toml
@@ -58,7 +58,7 @@ var configurationText []byte
 //go:embed files/readme.txt
 var readmeText []byte
 
-// Build makes the image, the update bundle, the bill of what is in them, its licences, and
+// Build makes the image, the update bundle, the list of releases with it alone, the bill of what is in them, its licences, and
 // the signed digests of all of it, in the folder Out. It needs mkfs.vfat, mtools and
 // mkfs.ext4.
 func (p Parts) Build(ctx context.Context, o Options) (err error) {
@@ -104,7 +104,10 @@ func (p Parts) Build(ctx context.Context, o Options) (err error) {
 	if err := bundle(o, slot.path, filepath.Join(work, "packed")); err != nil {
 		return err
 	}
-	return writeSums(o.Out, o.Key, names.Image, names.Bundle, names.Bill, names.Licences)
+	if err := writeReleases(o); err != nil {
+		return err
+	}
+	return writeSums(o.Out, o.Key, names.Image, names.Bundle, names.Bill, names.Licences, names.Releases)
 }
 
 // image makes the image around a slot, and the content of the data partition.
@@ -140,7 +143,10 @@ func bundle(o Options, slot, packed string) error {
 	if err != nil {
 		return errors.Join(err, scratch.Close())
 	}
-	_, err = update.Write(out, o.release(), in, scratch, o.Key)
+	used, err := update.Used(in)
+	if err == nil {
+		_, err = update.Write(out, o.release(), io.NewSectionReader(in, 0, used), scratch, o.Key)
+	}
 	return errors.Join(err, out.Close(), scratch.Close())
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"io"
@@ -221,12 +222,37 @@ func checkBundle(t *testing.T, o Options, partitions [4]string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	digest, err := digestOf(partitions[1])
+	slot, err := os.ReadFile(partitions[1])
 	if err != nil {
 		t.Fatal(err)
 	}
-	if bundle.Board != Board || bundle.SHA256 != hex.EncodeToString(digest) || bundle.Size != o.layout[1].Size {
+	if bundle.Board != Board || bundle.Size > int64(len(slot)) || len(bytes.Trim(slot[bundle.Size:], "\x00")) > 0 {
+		t.Fatalf("the bundle is %+v, of a slot of %d bytes", bundle.Manifest, len(slot))
+	}
+	if digest := sha256.Sum256(slot[:bundle.Size]); bundle.SHA256 != hex.EncodeToString(digest[:]) {
 		t.Errorf("the bundle is %+v; the slot's digest is %x", bundle.Manifest, digest)
+	}
+	checkReleases(t, o, bundle)
+}
+
+// checkReleases reads the list of releases as a box does.
+func checkReleases(t *testing.T, o Options, bundle *update.Bundle) {
+	names := NamesOf(o.Version)
+	raw, err := os.ReadFile(filepath.Join(o.Out, names.Releases))
+	if err != nil {
+		t.Fatal(err)
+	}
+	index, err := update.ParseIndex(raw, []ed25519.PublicKey{o.Key.Public().(ed25519.PublicKey)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest, err := digestOf(filepath.Join(o.Out, names.Bundle))
+	if err != nil {
+		t.Fatal(err)
+	}
+	offer, ok := index.Newest(Board)
+	if !ok || offer.Version != o.Version || offer.URL != names.Bundle || offer.Length != bundle.Length || offer.SHA256 != hex.EncodeToString(digest) || !index.Issued.Equal(o.Made) {
+		t.Errorf("the list of releases is %+v", index)
 	}
 }
 
@@ -294,7 +320,7 @@ func checkBill(t *testing.T, o Options) {
 func checkSums(t *testing.T, o Options) {
 	cmd := exec.CommandContext(t.Context(), "sha256sum", "--strict", "-c", Sums)
 	cmd.Dir = o.Out
-	if out, err := cmd.CombinedOutput(); err != nil || bytes.Count(out, []byte(": OK")) != 4 {
+	if out, err := cmd.CombinedOutput(); err != nil || bytes.Count(out, []byte(": OK")) != 5 {
 		t.Errorf("%v: %s", err, out)
 	}
 	if _, err := exec.LookPath("openssl"); err == nil {

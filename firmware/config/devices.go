@@ -75,7 +75,7 @@ func updateKeys(c *Update) []key {
 	return []key{
 		{"update.releases",
 			"Address of the signed list of releases, which is asked once a day. What is not signed by whoever made the image is not installed, wherever it comes from. Empty: nobody is asked.",
-			`"https://releases.example.org/cheeseboard/index.json"`, text(&c.Releases, checkReleases)},
+			`"https://releases.example.org/cheeseboard/releases.json"`, text(&c.Releases, checkReleases)},
 		{"update.automatic",
 			"Whether a new version is fetched, installed and tried by itself. One that does not do well is given back within minutes.",
 			"false", boolean(&c.Automatic)},
@@ -87,7 +87,7 @@ func updateKeys(c *Update) []key {
 
 func checkReleases(s string) string {
 	if u, ok := parseURL(s, "http", "https"); s != "" && (!ok || u.User != nil || u.RawQuery != "" || u.Fragment != "") {
-		return `an address such as "https://releases.example.org/cheeseboard/index.json"`
+		return `an address such as "https://releases.example.org/cheeseboard/releases.json"`
 	}
 	return ""
 }

@@ -103,7 +103,12 @@ func (p *press) bundle(ctx context.Context, t *testing.T, s slot) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = update.Write(out, r, io.NewSectionReader(in, table[1].Start, table[1].Size), packed, key)
+	image := io.NewSectionReader(in, table[1].Start, table[1].Size)
+	used, err := update.Used(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = update.Write(out, r, io.NewSectionReader(image, 0, used), packed, key)
 	if err = errors.Join(err, out.Close(), in.Close(), packed.Close(), os.Remove(string(card)), os.Remove(packed.Name())); err != nil {
 		t.Fatal(err)
 	}

@@ -52,6 +52,7 @@ type box struct {
 
 	leaving  atomic.Bool // the machine goes down: the watchdog gives it some minutes
 	orders   chan order  // how to go down; holds one
+	ordered  atomic.Bool
 	work     sync.WaitGroup
 	announce chan struct{} // holds one
 	booting  sync.Mutex    // held while the first partition is writable
@@ -105,12 +106,13 @@ func (b *box) run() {
 	b.down(o)
 }
 
-// order has the machine go down, unless it does so already.
-func (b *box) order(how machine.How, reason string) {
-	select {
-	case b.orders <- order{how, reason}:
-	default: // it goes down
+// order has the machine go down, unless it does so already: then the answer is false.
+func (b *box) order(how machine.How, reason string) bool {
+	if !b.ordered.CompareAndSwap(false, true) {
+		return false
 	}
+	b.orders <- order{how, reason} // there is room for one
+	return true
 }
 
 // rescue is deferred by each goroutine: a panic of init is written down, and restarts the

@@ -70,7 +70,9 @@ func (k keeper) Restart(how machine.How) error {
 			return err
 		}
 	}
-	k.order(how, "")
+	if !k.order(how, "") && how == machine.TryOther {
+		return errors.Join(errors.New("the machine goes down already"), k.updater.Disarm())
+	}
 	return nil
 }
 

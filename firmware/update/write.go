@@ -1,6 +1,7 @@
 package update
 
 import (
+	"bytes"
 	"compress/flate"
 	"compress/gzip"
 	"crypto/ed25519"
@@ -61,6 +62,32 @@ func Write(w io.Writer, r Release, image io.Reader, scratch io.ReadWriteSeeker, 
 		return fail(err)
 	}
 	return m, nil
+}
+
+// Used is how much of a slot's image a bundle needs: all up to the last sector that is
+// not zero. What lies behind belongs to no file, and may stay as it is in a slot.
+func Used(image io.ReadSeeker) (int64, error) {
+	size, err := image.Seek(0, io.SeekEnd)
+	if err != nil {
+		return 0, fmt.Errorf("find the end of a slot's image: %w", err)
+	}
+	block := make([]byte, 64<<10)
+	for end := size; end > 2*headSize; {
+		from := max(0, end-int64(len(block)))
+		part := block[:end-from]
+		if _, err = image.Seek(from, io.SeekStart); err == nil {
+			_, err = io.ReadFull(image, part)
+		}
+		if err != nil {
+			return 0, fmt.Errorf("find the end of a slot's image: %w", err)
+		}
+		if n := len(bytes.TrimRight(part, "\x00")); n > 0 {
+			end = (from + int64(n) + sector - 1) / sector * sector
+			return min(max(end, 2*headSize), size), nil
+		}
+		end = from
+	}
+	return min(size, 2*headSize), nil
 }
 
 func sign(key ed25519.PrivateKey, context string, text []byte) []byte {

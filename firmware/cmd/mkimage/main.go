@@ -81,7 +81,7 @@ func locate(p *card.Parts, list string) error {
 // list tells how large the results are.
 func list(o card.Options) error {
 	names := card.NamesOf(o.Version)
-	for _, name := range []string{names.Image, names.Bundle, names.Bill, names.Licences, card.Sums} {
+	for _, name := range []string{names.Image, names.Bundle, names.Bill, names.Licences, names.Releases, card.Sums} {
 		info, err := os.Stat(filepath.Join(o.Out, name))
 		if err != nil {
 			return err
