@@ -13,8 +13,12 @@ import (
 	"time"
 )
 
-// answerWithin is how long init may take for anything but an update.
-const answerWithin = 10 * time.Second
+const (
+	// stateWithin is how long init may take to say how it is, answerWithin for what it
+	// has to write down first: a card that is busy takes its time.
+	stateWithin  = 10 * time.Second
+	answerWithin = 2 * time.Minute
+)
 
 // Client is the program's end. It is safe for concurrent use.
 type Client struct{ http *http.Client }
@@ -30,7 +34,7 @@ func NewClient(socket string) *Client {
 
 // State asks how the machine is.
 func (c *Client) State(ctx context.Context) (State, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	ctx, cancel := context.WithTimeout(ctx, stateWithin)
 	defer cancel()
 	var s State
 	resp, err := c.do(ctx, http.MethodGet, "/state", nil, 0)
