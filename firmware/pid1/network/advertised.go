@@ -97,6 +97,9 @@ func (m *Manager) advertise(index int, servers []netip.Addr, lifetime time.Durat
 		known = make(advertised)
 		m.v6DNS[index] = known
 	}
+	// Those that hold no more make room: a router whose network is renumbered each night
+	// tells of others each day.
+	maps.DeleteFunc(known, func(_ netip.Addr, until time.Time) bool { return !until.After(time.Now()) })
 	for _, s := range servers {
 		if lifetime == 0 {
 			delete(known, s)
