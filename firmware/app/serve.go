@@ -27,31 +27,13 @@ const grace = 3 * time.Second
 // kept where they are. ready is called with the address once it can be reached.
 // The App must still be closed.
 func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
-	listener, err := a.listen()
+	keeper := a.startClock() // before certificates are made by it
+	d, err := a.openDoors()
 	if err != nil {
 		return err
 	}
-	keeper := a.startClock() // before certificates are made by it
-	secure, tlsFront, err := a.listenSecure()
-	if err != nil && !a.mistaken(err) {
-		return errors.Join(err, listener.Close())
-	}
-	socket, release, err := listenControl(a.Store.Dir())
-	if errors.Is(err, syscall.ENOSPC) {
-		a.log.Warn("on a full disk other commands cannot reach this box", "reason", err)
-		socket, release, err = nil, func() {}, nil
-	}
-	if err != nil {
-		if secure != nil {
-			err = errors.Join(err, secure.Close())
-		}
-		return errors.Join(err, listener.Close())
-	}
-	defer release()
-	limits := a.config.Limits
-	front := quick.New(httpd.NewServer(a.Handler(), a.log, serverLimits(limits)), quick.Options{
-		Gate: &a.gate, Log: a.log, Served: a.responses.Count, Most: limits.Connections, PerAddress: limits.ConnectionsPerAddress,
-	})
+	defer d.release()
+	front := a.newFront()
 	a.commands = &http.Server{Handler: a.gate.guard(a.control(time.Now())), ReadHeaderTimeout: 10 * time.Second}
 
 	if a.fresh, err = a.firstPassphrase(); err != nil {
@@ -61,52 +43,96 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 	defer cancel()
 	var running sync.WaitGroup
 	running.Go(func() { keeper.Run(ctx) })
-	a.startDevices(ctx, cancel, &running, listener.Addr())
-	a.startName(ctx, &running, listener.Addr())
+	a.startDevices(ctx, cancel, &running, d.lan.Addr())
+	a.startName(ctx, &running, d.lan.Addr())
 	var frontErr, secureErr, runErr error
 	running.Go(func() {
 		defer cancel() // without its front a box is of no use
-		if err := front.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := front.Serve(d.lan); !errors.Is(err, http.ErrServerClosed) {
 			frontErr = fmt.Errorf("serve: %w", err)
 		}
 	})
-	if secure != nil {
+	if d.secure != nil {
 		running.Go(func() {
 			defer cancel()
-			if err := tlsFront.ServeTLS(secure, "", ""); !errors.Is(err, http.ErrServerClosed) {
+			if err := d.tls.ServeTLS(d.secure, "", ""); !errors.Is(err, http.ErrServerClosed) {
 				secureErr = fmt.Errorf("serve https: %w", err)
 			}
 		})
 	}
 	running.Go(func() { a.rest(ctx) })
-	if socket != nil {
-		running.Go(func() { serveControl(a.commands, socket, a.log) })
+	if d.control != nil {
+		running.Go(func() { serveControl(a.commands, d.control, a.log) })
 	}
 	running.Go(func() {
 		defer cancel() // nor is one whose rooms could not be opened again
 		runErr = a.keep(ctx)
 	})
 	if ready != nil {
-		ready(listener.Addr())
+		ready(d.lan.Addr())
 	}
 	a.panel.serves(a.scene)
 	a.tellReady()
-	running.Go(func() { a.report(ctx, listener.Addr()) })
+	running.Go(func() { a.report(ctx, d.lan.Addr()) })
 	<-ctx.Done()
-	a.tellStopping()
-	a.panel.serves(nil)
-	a.log.Info("stopping")
-	stopCtx, stopped := context.WithTimeout(context.WithoutCancel(ctx), grace)
-	defer stopped()
-	err = shut(stopCtx, front)
-	if tlsFront != nil {
-		err = errors.Join(err, shut(stopCtx, tlsFront))
-	}
-	err = errors.Join(err, a.commands.Close())
+	err = a.stopServing(ctx, front, d.tls)
 	running.Wait()
 	a.sockets.Wait()
 	a.gate.end()
 	return errors.Join(err, frontErr, secureErr, runErr)
+}
+
+// stopServing takes no new requests, and gives those under way a few seconds.
+func (a *App) stopServing(ctx context.Context, front *quick.Server, tls *http.Server) error {
+	a.tellStopping()
+	a.panel.serves(nil)
+	a.log.Info("stopping")
+	ctx, stopped := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer stopped()
+	err := shut(ctx, front)
+	if tls != nil {
+		err = errors.Join(err, shut(ctx, tls))
+	}
+	return errors.Join(err, a.commands.Close())
+}
+
+// doors are what a box listens on.
+type doors struct {
+	lan     net.Listener
+	secure  net.Listener // nil: there is no https
+	tls     *http.Server // serves it
+	control net.Listener // nil: on a full disk there is none
+	release func()       // takes away what control has made
+}
+
+// openDoors listens on all of them, or on none.
+func (a *App) openDoors() (d doors, err error) {
+	if d.lan, err = a.listen(); err != nil {
+		return d, err
+	}
+	if d.secure, d.tls, err = a.listenSecure(); err != nil && !a.mistaken(err) {
+		return d, errors.Join(err, d.lan.Close())
+	}
+	d.control, d.release, err = listenControl(a.Store.Dir())
+	if errors.Is(err, syscall.ENOSPC) {
+		a.log.Warn("on a full disk other commands cannot reach this box", "reason", err)
+		d.control, d.release, err = nil, func() {}, nil
+	}
+	if err != nil {
+		if d.secure != nil {
+			err = errors.Join(err, d.secure.Close())
+		}
+		return d, errors.Join(err, d.lan.Close())
+	}
+	return d, nil
+}
+
+// newFront makes what answers in clear.
+func (a *App) newFront() *quick.Server {
+	limits := a.config.Limits
+	return quick.New(httpd.NewServer(a.Handler(), a.log, serverLimits(limits)), quick.Options{
+		Gate: &a.gate, Log: a.log, Served: a.responses.Count, Most: limits.Connections, PerAddress: limits.ConnectionsPerAddress,
+	})
 }
 
 func serverLimits(c config.Limits) httpd.Limits {
