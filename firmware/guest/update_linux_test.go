@@ -200,7 +200,7 @@ func (b *updated) committed(version string, slot int) {
 // one is kept.
 func TestImageUpdate(t *testing.T) {
 	p := newPress(t)
-	ctx := patient(t, 8*time.Minute)
+	ctx := patient(t, 15*time.Minute)
 	bad := p.bundle(ctx, t, slot{version: "99.1", append: "rdinit=/nothing"})
 	good := p.bundle(ctx, t, slot{version: "99.2"})
 	b := startUpdatable(ctx, t)
@@ -226,7 +226,7 @@ func long(t *testing.T) {
 func TestImageRefuses(t *testing.T) {
 	long(t)
 	p := newPress(t)
-	ctx := patient(t, 12*time.Minute)
+	ctx := patient(t, 20*time.Minute)
 	stranger, _, err := update.NewKey()
 	if err != nil {
 		t.Fatal(err)
@@ -273,30 +273,42 @@ func TestImageRefuses(t *testing.T) {
 	}
 }
 
-// TestImageTrials tries versions that are of no use, each in its way; then one that is,
-// from a stick; and then one more into the slot that was first.
+// TestImageTrials tries versions that are of no use, each in its way.
 func TestImageTrials(t *testing.T) {
 	long(t)
 	p := newPress(t)
-	ctx := patient(t, 40*time.Minute)
-	b := startUpdatable(ctx, t)
-	for _, test := range []struct {
+	for name, test := range map[string]struct {
 		slot
 		reason string
 	}{
-		{slot{version: "99.1", append: "rdinit=/nothing"}, "never came up"},
-		{slot{version: "99.2", init: "hanging"}, "never judged"},
-		{slot{version: "99.3", program: "crashing"}, "the program ended 3 times"},
-		{slot{version: "99.4", program: "sick"}, "the metadata cannot be read by this release"},
-		{slot{version: "99.5", append: "initcall_blacklist=virtio_net_driver_init"}, "no network"},
+		"panic":      {slot{version: "99.1", append: "rdinit=/nothing"}, "never came up"},
+		"hang":       {slot{version: "99.2", init: "hanging"}, "never judged"},
+		"crash loop": {slot{version: "99.3", program: "crashing"}, "the program ended 3 times"},
+		"unhealthy":  {slot{version: "99.4", program: "sick"}, "the metadata cannot be read by this release"},
+		"no network": {slot{version: "99.5", append: "initcall_blacklist=virtio_net_driver_init"}, "no network"},
 	} {
-		b.install(p.bundle(ctx, t, test.slot))
-		b.rolledBack(test.version+".0", test.reason)
+		t.Run(name, func(t *testing.T) {
+			ctx := patient(t, 20*time.Minute)
+			bundle := p.bundle(ctx, t, test.slot)
+			b := startUpdatable(ctx, t)
+			b.install(bundle)
+			b.rolledBack(test.version+".0", test.reason)
+		})
 	}
-	b.plug(p.bundle(ctx, t, slot{version: "99.6"}))
+}
+
+// TestImageStick takes a version from a stick, and then one more over the network, into
+// the slot that was first.
+func TestImageStick(t *testing.T) {
+	long(t)
+	p := newPress(t)
+	ctx := patient(t, 30*time.Minute)
+	first, second := p.bundle(ctx, t, slot{version: "99.6"}), p.bundle(ctx, t, slot{version: "99.7"})
+	b := startUpdatable(ctx, t)
+	b.plug(first)
 	b.tries()
 	b.committed("99.6.0", 3)
-	b.install(p.bundle(ctx, t, slot{version: "99.7"}))
+	b.install(second)
 	b.committed("99.7.0", 2)
 }
 
@@ -308,7 +320,7 @@ const cuts = 20
 func TestImageCuts(t *testing.T) {
 	long(t)
 	p := newPress(t)
-	ctx := patient(t, 40*time.Minute)
+	ctx := patient(t, time.Hour)
 	raw, err := os.ReadFile(p.bundle(ctx, t, slot{version: "99.2"}))
 	if err != nil {
 		t.Fatal(err)

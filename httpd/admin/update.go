@@ -22,7 +22,8 @@ type Updater interface {
 	// not updated from here.
 	Updatable() string
 	// Update installs a bundle of size bytes, -1 where that is unknown, and has the
-	// box restart into it. say tells how far it is. The answer is a sentence; an error
+	// box restart into it. say tells how far it is: "write" while
+	// the bundle is read, then "check". The answer is a sentence; an error
 	// of which Refused holds is one, too.
 	Update(ctx context.Context, bundle io.Reader, size int64, again bool, say func(stage string, done, total int64)) (string, error)
 	// Refused tells whether an error is the fault of what was sent.
@@ -30,6 +31,8 @@ type Updater interface {
 }
 
 const (
+	// stageWrite is the stage in which the bundle is read.
+	stageWrite = "write"
 	// bundlePatience is how long a sender may be silent, and cardPatience how long an
 	// installation may go on when all has come.
 	bundlePatience = 30 * time.Second
@@ -75,7 +78,7 @@ type updateLine struct {
 }
 
 // update takes a bundle as the body, and answers with a line of JSON for each step
-// once the body has come: till then the sender knows how far it is.
+// once all is written: till then the sender knows how far it is.
 func (h *Handler) update(w http.ResponseWriter, r *http.Request) {
 	if h.image() == "" {
 		reply.Text(w, r, http.StatusNotFound, "This box is not updated from here.")
@@ -97,7 +100,8 @@ func (h *Handler) update(w http.ResponseWriter, r *http.Request) {
 		_ = control.Flush()
 	}
 	sentence, err := h.Updates.Update(r.Context(), body, r.ContentLength, r.URL.Query().Get("again") == "1", func(stage string, done, total int64) {
-		if body.ended() {
+		// What is wrong with a bundle shows by the end of the writing, and decides the status.
+		if body.ended() && stage != stageWrite {
 			say(http.StatusOK, updateLine{Stage: stage, Done: done, Total: total})
 		}
 	})

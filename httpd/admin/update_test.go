@@ -36,6 +36,10 @@ func (p *press) Update(_ context.Context, bundle io.Reader, size int64, again bo
 	}
 	rest, err := io.ReadAll(bundle)
 	p.got = append(head, rest...)
+	say("write", 8, 8)
+	if bytes.HasSuffix(rest, []byte("corrupt")) {
+		return "", errRefused
+	}
 	say("check", 4, 8)
 	say("check", 8, 8)
 	return "Version 1.3.0 is installed.", err
@@ -69,6 +73,9 @@ func TestUpdate(t *testing.T) {
 	}
 	if w := put("wrong bundle", "Cookie", session); w.Code != 422 || !strings.Contains(w.Body.String(), "Nothing was installed: the bundle is for") {
 		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if w := put("good bundle, but corrupt", "Cookie", session); w.Code != 422 {
+		t.Errorf("what shows at the end: %d %s", w.Code, w.Body)
 	}
 	if w := put("go", "Cookie", session); w.Code != 500 || !strings.Contains(w.Body.String(), "Nothing was installed") {
 		t.Errorf("%d %s", w.Code, w.Body)
