@@ -4,7 +4,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -304,4 +308,38 @@ func TestWatchdogBitesAtTheEnd(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestHealthIsAskedWhereItIs: a trial is judged by the program's own word, wherever the
+// settings have it listen.
+func TestHealthIsAskedWhereItIs(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"status":"failed","summary":"the disk is full"}`)
+	}))
+	defer server.Close()
+	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for listen, want := range map[string]string{
+		":" + port: "the disk is full", "0.0.0.0:" + port: "the disk is full", "[::]:" + port: "the disk is full",
+		"127.0.0.1:" + port:  "the disk is full",
+		"127.0.0.77:" + port: "the disk is full", // which the program could not have, and forgave
+		"nonsense":           "",
+	} {
+		b := &box{settings: config.Default()}
+		b.settings.Serve.Listen = listen
+		if healthy, summary := b.askHealth(); healthy || summary != want {
+			t.Errorf("listening at %s: %t, %q", listen, healthy, summary)
+		}
+	}
+	for listen, want := range map[string][]string{
+		config.Default().Serve.Listen: {"127.0.0.1:80"}, "0.0.0.0:8080": {"127.0.0.1:8080"}, "10.0.0.5:80": {"10.0.0.5:80", "127.0.0.1:80"},
+	} {
+		b := &box{settings: config.Default()}
+		b.settings.Serve.Listen = listen
+		if got := healthAt(b.listens()); !slices.Equal(got, want) {
+			t.Errorf("listening at %s it is asked at %q", listen, got)
+		}
+	}
 }

@@ -69,13 +69,22 @@ func writeUsers() error {
 // arguments are those of the program.
 func (b *box) arguments() []string {
 	args := []string{"serve", "--forgive", "--config", settingsFile, "--data", programData, "--set", "watchdog.enabled=false"}
-	if b.settings.Serve.Listen == config.Default().Serve.Listen {
-		args = append(args, "--listen", ":80")
+	if at := b.listens(); at != b.settings.Serve.Listen {
+		args = append(args, "--listen", at)
 	}
 	if b.data.Condition == disk.Memory {
 		args = append(args, "--set", "storage.reserve=16MiB")
 	}
 	return args
+}
+
+// listens is the address at which the program is to be reached: where nobody has said it,
+// at the port that browsers ask.
+func (b *box) listens() string {
+	if b.settings.Serve.Listen == config.Default().Serve.Listen {
+		return ":80"
+	}
+	return b.settings.Serve.Listen
 }
 
 // environment is that of the program.

@@ -88,7 +88,7 @@ func (b *box) reached() string {
 	s := keeper{b}.State()
 	text := fmt.Sprintf("this is %s, version %s", s.Hostname, s.Version)
 	port := ""
-	if _, p, err := net.SplitHostPort(b.settings.Serve.Listen); err == nil && p != "80" && p != "8080" {
+	if _, p, err := net.SplitHostPort(b.listens()); err == nil && p != "80" {
 		port = ":" + p
 	}
 	if len(s.Addresses) == 0 {
@@ -245,21 +245,33 @@ func (b *box) judge(ctx context.Context) {
 
 // askHealth asks the program how the box is, as others do.
 func (b *box) askHealth() (healthy bool, summary string) {
-	_, port, err := net.SplitHostPort(b.settings.Serve.Listen)
-	if err != nil || port == "8080" {
-		port = "80"
-	}
 	client := &http.Client{Timeout: judgeEvery, Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Get("http://" + net.JoinHostPort("127.0.0.1", port) + "/healthz")
+	for _, address := range healthAt(b.listens()) {
+		resp, err := client.Get("http://" + address + "/healthz")
+		if err != nil {
+			continue
+		}
+		var verdict struct{ Status, Summary string }
+		err = json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&verdict)
+		if err = errors.Join(err, resp.Body.Close()); err == nil && verdict.Status != "" {
+			return verdict.Status != "failed", verdict.Summary
+		}
+	}
+	return false, ""
+}
+
+// healthAt is where a program answers this machine that was told to listen at an address:
+// there, or where it cannot be had, as it forgives, at all addresses.
+func healthAt(listen string) []string {
+	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
-		return false, ""
+		return nil
 	}
-	var verdict struct{ Status, Summary string }
-	err = json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&verdict)
-	if err = errors.Join(err, resp.Body.Close()); err != nil {
-		return false, ""
+	local := net.JoinHostPort("127.0.0.1", port)
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		return []string{local}
 	}
-	return verdict.Status != "failed", verdict.Summary
+	return []string{net.JoinHostPort(host, port), local}
 }
 
 // mountStick mounts a stick such that the program can read and write it.
