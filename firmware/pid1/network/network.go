@@ -186,6 +186,7 @@ func (m *Manager) see(ctx context.Context, work *sync.WaitGroup, link netlink.Li
 	if p == nil {
 		p = m.newPort(link)
 		m.ports[a.Index] = p
+		p.leaveDeadRoutes()
 	}
 	m.mu.Unlock()
 	switch {

@@ -209,6 +209,53 @@ func TestTwo(t *testing.T) {
 	g.until("an address", has(leasedAddress))
 }
 
+// TestPulledCable: of two interfaces in one network the other one is used when the first
+// has no cable any more, though that keeps its address.
+func TestPulledCable(t *testing.T) {
+	first, second := newLAN(t, "eth0"), newLAN(t, "eth1")
+	g := manage(t, Settings{Static: []Static{
+		{Interface: "eth0", Prefix: netip.MustParsePrefix("10.9.0.5/24")}, {Interface: "eth1", Prefix: netip.MustParsePrefix("10.9.0.6/24")},
+	}})
+	g.until("both addresses", func(s State) bool { return len(s.Addresses) == 2 })
+	way := func() int {
+		routes, err := netlink.RouteGet(net.IPv4(10, 9, 0, 1))
+		if err != nil || len(routes) == 0 {
+			t.Fatalf("there is no way: %v", err)
+		}
+		return routes[0].LinkIndex
+	}
+	index := func(name string) int {
+		link, err := netlink.LinkByName(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return link.Attrs().Index
+	}
+	// Whichever way it is: that cable is pulled, and the other one is left.
+	pulled, left := first, index("eth1")
+	if way() == left {
+		pulled, left = second, index("eth0")
+	}
+	pulled.do(func() error {
+		link, err := netlink.LinkByName(pulled.name)
+		if err != nil {
+			return err
+		}
+		return netlink.LinkSetDown(link)
+	})
+	patience := time.After(time.Minute)
+	for way() != left { // the kernel looks at the cable a moment later
+		select {
+		case <-patience:
+			t.Fatal("what goes to the network goes over the interface without a cable")
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	if s := g.State(); len(s.Addresses) != 2 {
+		t.Errorf("%+v", s)
+	}
+}
+
 // TestAlone: where nobody answers the interface takes a link-local address; when a server
 // comes, that goes.
 func TestAlone(t *testing.T) {

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 
@@ -58,6 +60,17 @@ func (m *Manager) newPort(link netlink.Link) *port {
 		log:   p.log, take: p.take, drop: p.drop, alone: func() {}, heard: func() {},
 	}
 	return p
+}
+
+// leaveDeadRoutes has the kernel take no way over this interface while that has no cable:
+// its addresses stay, and another may be in the same network.
+func (p *port) leaveDeadRoutes() {
+	for _, family := range []string{"ipv4", "ipv6"} {
+		path := filepath.Join("/proc/sys/net", family, "conf", p.name, "ignore_routes_with_linkdown")
+		if err := os.WriteFile(path, []byte("1"), 0); err != nil {
+			p.log.Debug("routes over an interface without a cable cannot be left", "reason", err)
+		}
+	}
 }
 
 // start works with the interface until end.
