@@ -93,15 +93,27 @@ func (k keeper) ResetNetwork() error {
 
 // PIN implements machine.Keeper.
 func (k keeper) PIN(text string) error {
-	if old, err := os.ReadFile(pinFile); err == nil && string(old) == text || errors.Is(err, os.ErrNotExist) && text == "" {
+	if pinIs(pinFile, text) {
 		return nil // a card is not written for nothing
 	}
 	return k.onBoot(func() error {
-		if text == "" {
-			return os.Remove(pinFile)
+		if text != "" {
+			return replaceOn(bootFolder, filepath.Base(pinFile), []byte(text))
 		}
-		return replaceOn(bootFolder, filepath.Base(pinFile), []byte(text))
+		d := &durable.Disk{}
+		return errors.Join(d.Remove(pinFile), d.Remove(pinFile+halfWritten))
 	})
+}
+
+// halfWritten ends the name of a file that durable was writing when the power went.
+const halfWritten = ".new"
+
+// pinIs tells whether the file says so, or for "" that nothing of it is there: a cut leaves
+// the half of one behind, too.
+func pinIs(path, text string) bool {
+	old, err := os.ReadFile(path)
+	_, half := os.Stat(path + halfWritten)
+	return err == nil && string(old) == text || text == "" && errors.Is(err, os.ErrNotExist) && errors.Is(half, os.ErrNotExist)
 }
 
 // onBoot does something with the first partition while that is writable.

@@ -343,3 +343,24 @@ func TestHealthIsAskedWhereItIs(t *testing.T) {
 		}
 	}
 }
+
+// TestPINIs: what a cut has left of a PIN's file counts as one that has to go.
+func TestPINIs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "PIN.txt")
+	write := func(path, text string) {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !pinIs(path, "") || pinIs(path, "1234") {
+		t.Error("there is no file")
+	}
+	write(path+".new", "12")
+	if pinIs(path, "") {
+		t.Error("the half of a file was left behind")
+	}
+	write(path, "1234")
+	if !pinIs(path, "1234") || pinIs(path, "5678") || pinIs(path, "") {
+		t.Error("there is a file")
+	}
+}
