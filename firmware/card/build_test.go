@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -52,7 +51,12 @@ func standIns(t *testing.T) Parts {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	terms, err := os.ReadFile(filepath.Join(runtime.GOROOT(), "LICENSE"))
+	where, err := exec.CommandContext(t.Context(), "go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	goRoot := string(bytes.TrimSpace(where))
+	terms, err := os.ReadFile(filepath.Join(goRoot, "LICENSE"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +77,7 @@ func standIns(t *testing.T) Parts {
 		}
 	}
 	return Parts{
-		Program: self, Init: self, Authorities: filepath.Join(dir, "authorities"), GoRoot: runtime.GOROOT(),
+		Program: self, Init: self, Authorities: filepath.Join(dir, "authorities"), GoRoot: goRoot,
 		Kernel:   Module{Path: "example.org/kernel", Version: "v1", Dir: filepath.Join(dir, "kernel")},
 		Checker:  Module{Path: "e2fsck-static", Version: "1.47", Dir: filepath.Join(dir, "checker")},
 		Firmware: Module{Path: "example.org/firmware", Version: "v1", Dir: filepath.Join(dir, "firmware")},
