@@ -241,7 +241,6 @@ func TestReleases(t *testing.T) {
 	}{
 		"an older list":      {func() { up.offers(t, "1.4.0", day.Add(-time.Hour), nil) }, "was seen already"},
 		"other bytes":        {func() { up.offers(t, "1.4.0", day, func(o *update.Offer) { o.SHA256 = strings.Repeat("00", 32) }) }, "thrown away"},
-		"a longer bundle":    {func() { up.offers(t, "1.4.0", day, func(o *update.Offer) { o.Length -= 10 }) }, "1.4.0"},
 		"another board only": {func() { up.offers(t, "1.4.0", day, func(o *update.Offer) { o.Board = "other" }) }, "nothing is released for a test"},
 		"a file on the box":  {func() { up.offers(t, "1.4.0", day, func(o *update.Offer) { o.URL = "file:///etc/passwd" }) }, "cannot be used"},
 		"no list":            {func() { up.index = []byte("<html>log in</html>") }, "it is none"},
@@ -257,6 +256,46 @@ func TestReleases(t *testing.T) {
 		if done := i.done(); done != "[] []" {
 			t.Errorf("%s: it did %s", name, done)
 		}
+	}
+}
+
+// TestArriving holds a bundle to the length that was signed, and goes on with the same one
+// only.
+func TestArriving(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "update")
+	arrive := func(digest string) *arriving {
+		t.Helper()
+		in, err := openArriving(folder, update.Offer{Length: 10, SHA256: digest})
+		if err != nil {
+			t.Fatal(err)
+		}
+		in.progress = func(int64) {}
+		return in
+	}
+	in := arrive("one")
+	if _, err := in.Write([]byte("12345")); err != nil {
+		t.Fatal(err)
+	}
+	in.SetValidator(`"tag"`)
+	if _, err := in.Write([]byte("678901")); err == nil {
+		t.Error("it took more bytes than were promised")
+	}
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
+	}
+	in = arrive("one")
+	if in.Offset() != 5 || in.Validator() != `"tag"` {
+		t.Errorf("it goes on at %d under %s", in.Offset(), in.Validator())
+	}
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
+	}
+	in = arrive("another")
+	if in.Offset() != 0 || in.Validator() != "" {
+		t.Errorf("another one goes on at %d under %s", in.Offset(), in.Validator())
+	}
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 
