@@ -21,7 +21,8 @@ type leaser struct {
 	// alone is told that nobody has answered, and heard that somebody has.
 	alone, heard func()
 
-	last *dhcpv4.DHCPv4 // from before the line was cut; nil: none
+	last  *dhcpv4.DHCPv4 // from before the line was cut; nil: none
+	until time.Time      // the end of the lease that the interface has
 }
 
 // The pauses between two tries: of one who has no address, and of one who has and wants
@@ -71,14 +72,16 @@ func wait(ctx context.Context, d time.Duration) {
 	}
 }
 
-// get asks for an address, for the one from before first, and takes it.
+// get asks for an address, for the one from before first, and takes it. That one stays
+// where nobody answers: the server may start anew as well (RFC 2131, 3.2). It goes when a
+// server says no, or gives another, or its time is over.
 func (l *leaser) get(ctx context.Context) (*dhcpv4.DHCPv4, Terms, error) {
 	var ack *dhcpv4.DHCPv4
 	var err error
 	if l.last != nil {
 		ack, err = l.asker.Confirm(ctx, l.last)
-		if err != nil && ctx.Err() == nil {
-			l.drop() // this is another network
+		if ctx.Err() == nil && err != nil && (refused(err) || !time.Now().Before(l.until)) {
+			l.drop()
 			l.last = nil
 		}
 	}
@@ -89,6 +92,9 @@ func (l *leaser) get(ctx context.Context) (*dhcpv4.DHCPv4, Terms, error) {
 		return nil, Terms{}, err
 	}
 	terms, err := l.accept(ack)
+	if err == nil {
+		l.last = nil
+	}
 	return ack, terms, err
 }
 
@@ -96,6 +102,9 @@ func (l *leaser) accept(ack *dhcpv4.DHCPv4) (Terms, error) {
 	terms, err := ReadTerms(ack)
 	if err == nil {
 		err = l.take(terms)
+	}
+	if err == nil {
+		l.until = time.Now().Add(terms.Expires)
 	}
 	return terms, err
 }

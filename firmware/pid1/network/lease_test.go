@@ -160,16 +160,17 @@ func TestRefusedRenewal(t *testing.T) {
 	})
 }
 
-// TestCable: after the cable was out the old address is confirmed; in another network it
-// is dropped first.
+// TestCable: after the cable was out the old address is confirmed. In another network it
+// is dropped first where the server says no, and else when another one comes.
 func TestCable(t *testing.T) {
-	for _, same := range []bool{true, false} {
+	nak := fmt.Errorf("confirm: %w", &nclient4.ErrNak{})
+	for name, confirm := range map[string]error{"the same": nil, "another": errNobody, "another, which says so": nak} {
 		synctest.Test(t, func(t *testing.T) {
 			l, f := newLeased(func(what string, age time.Duration) (*dhcpv4.DHCPv4, error) {
 				switch {
-				case what == "confirm" && !same:
-					return nil, errNobody
-				case age > 0 && !same:
+				case what == "confirm" && confirm != nil:
+					return nil, confirm
+				case age > 0 && confirm != nil:
 					return ack(t, "192.168.7.7", time.Hour), nil
 				}
 				return ack(t, "10.0.0.5", time.Hour), nil
@@ -179,15 +180,47 @@ func TestCable(t *testing.T) {
 				l.run(ctx)
 				cancel()
 			}
-			asked, did := []string{"ask 0s", "confirm 1m0s"}, []string{"take 10.0.0.5/24 0s", "heard 0s", "take 10.0.0.5/24 1m0s", "heard 1m0s"}
-			if !same {
-				asked = append(asked, "ask 1m0s")
-				did = []string{"take 10.0.0.5/24 0s", "heard 0s", "drop 1m0s", "take 192.168.7.7/24 1m0s", "heard 1m0s"}
+			asked, did := []string{"ask 0s", "confirm 1m0s"}, []string{"take 10.0.0.5/24 0s", "heard 0s"}
+			switch confirm {
+			case nil:
+				did = append(did, "take 10.0.0.5/24 1m0s")
+			case nak:
+				did = append(did, "drop 1m0s")
+				fallthrough
+			default:
+				asked, did = append(asked, "ask 1m0s"), append(did, "take 192.168.7.7/24 1m0s")
 			}
-			expect(t, "asked", f.asked, asked)
-			expect(t, "did", l.did, did)
+			expect(t, name+": asked", f.asked, asked)
+			expect(t, name+": did", l.did, append(did, "heard 1m0s"))
 		})
 	}
+}
+
+// TestCableAndServer: the cable was out, and nobody answers, as when a whole cabinet
+// starts anew: the address stays as long as it was given for, and no longer.
+func TestCableAndServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, _ := newLeased(func(_ string, age time.Duration) (*dhcpv4.DHCPv4, error) {
+			if age > 0 {
+				return nil, errNobody
+			}
+			return ack(t, "10.0.0.5", time.Hour), nil
+		})
+		for _, d := range []time.Duration{time.Minute, 58 * time.Minute} {
+			ctx, cancel := context.WithTimeout(t.Context(), d)
+			l.run(ctx)
+			cancel()
+		}
+		if slices.ContainsFunc(l.did, func(s string) bool { return s[:4] == "drop" }) {
+			t.Errorf("an address that was given for an hour is dropped: %q", l.did)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		l.run(ctx)
+		if n := len(slices.DeleteFunc(l.did, func(s string) bool { return s[:4] != "drop" })); n != 1 {
+			t.Errorf("after its time it was dropped %d times: %q", n, l.did)
+		}
+	})
 }
 
 // TestNobody: who gets no answer says so at once, and goes on asking.
