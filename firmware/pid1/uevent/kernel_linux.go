@@ -51,6 +51,7 @@ func (m *Modules) Follow(ctx context.Context, ready chan<- struct{}, added func(
 		switch {
 		case errors.Is(err, stick.ErrMissed):
 			err = m.All("/")
+			added()
 		case err == nil && e.Action == "add":
 			m.Device("/", e.Path)
 			added()
