@@ -106,6 +106,7 @@ func TestGrowthCuts(t *testing.T) {
 			t.Fatal(err)
 		}
 		name := fmt.Sprintf("after %d of %d writes", at, writes.Len())
+		t.Log(name)
 		checkCut(ctx, t, name, cut)
 		if i%max(n/booted, 1) == n/booted/2 {
 			q := a.boot(t, guest.Lab{Card: cut})
@@ -122,7 +123,7 @@ func TestGrowthCuts(t *testing.T) {
 }
 
 // fixes are e2fsck's words for what it has changed beyond the journal.
-var fixes = regexp.MustCompile(`(?i)fixed|cleared|salvage|clone`)
+var fixes = regexp.MustCompile(`(?i)fixed|cleared|salvage|cloned`)
 
 // checkCut sees that a card that was cut can be used.
 func checkCut(ctx context.Context, t *testing.T, name string, card guest.Card) {
@@ -131,9 +132,28 @@ func checkCut(ctx context.Context, t *testing.T, name string, card guest.Card) {
 	if err != nil || table[3].Start != dataStart || table[3].Size != int64(labTable[3].size)*512 && table[3].Start+table[3].Size != 64<<30 {
 		t.Errorf("%s: the table is %+v, %v", name, table, err)
 	}
-	// The journal is replayed, as mounting does.
-	code, said := checkData(ctx, t, card, "-f", "-y")
-	if code&^1 != 0 || fixes.MatchString(strings.ReplaceAll(said, "FILE SYSTEM WAS MODIFIED", "")) {
-		t.Errorf("%s: e2fsck: %d\n%s", name, code, said)
+	// As init does: where the superblock was written already and what it counts was not, the
+	// checker begins with a backup, and has to be run again.
+	data := filepath.Join(t.TempDir(), "data")
+	if err := card.Extract(ctx, 4, data); err != nil {
+		t.Fatal(err)
+	}
+	var code int
+	var said, all string
+	for range 3 {
+		if code, said = check(ctx, t, data, "-f", "-y"); code&^3 == 0 {
+			break
+		}
+		all += said
+	}
+	all += said
+	if code&^3 != 0 || fixes.MatchString(all) {
+		t.Errorf("%s: e2fsck: %d\n%s", name, code, all)
+	}
+	if code, said = check(ctx, t, data, "-f", "-n"); code != 0 {
+		t.Errorf("%s: it is not sound after that: %d\n%s", name, code, said)
+	}
+	if err := os.Remove(data); err != nil {
+		t.Fatal(err)
 	}
 }

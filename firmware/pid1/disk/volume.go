@@ -130,14 +130,38 @@ func (v *Volume) look() (s Super, half bool, err error) {
 // mount mounts the file system and reads its root: what is damaged shows there at the
 // latest.
 func (v *Volume) mount() error {
+	before := v.blocks()
 	if err := v.System.Mount(v.Device, v.Folder); err != nil {
 		return fmt.Errorf("mount the partition for data: %w", err)
+	}
+	// A journal that was replayed may have brought another size, if the power went while the
+	// file system grew; the kernel goes by the one that it had read before, and takes what
+	// does not fit for damage.
+	if after := v.blocks(); after != before {
+		v.Log.Info("the file system for data is mounted once more: its journal has changed its size", "from", before, "to", after)
+		if err := errors.Join(v.System.Unmount(v.Folder), v.System.Mount(v.Device, v.Folder)); err != nil {
+			return fmt.Errorf("mount the partition for data again: %w", err)
+		}
 	}
 	err := walk(v.Folder, 2)
 	if err != nil {
 		return errors.Join(fmt.Errorf("read the partition for data: %w", err), v.System.Unmount(v.Folder))
 	}
 	return nil
+}
+
+// blocks is how many the superblock says that there are; 0 where it does not.
+func (v *Volume) blocks() uint64 {
+	f, err := os.Open(v.Device)
+	if err != nil {
+		return 0
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	s, err := ReadSuper(f)
+	if err != nil {
+		return 0
+	}
+	return s.Blocks
 }
 
 // walk lists a folder and those in it, so deep.

@@ -86,6 +86,7 @@ type fakeSystem struct {
 	checked error // what Check gives
 	mend    bool  // Check makes it sound
 	noExt4  bool
+	replay  bool // the first Mount replays a journal that has another size in it
 	grow    error
 }
 
@@ -97,6 +98,10 @@ func (s *fakeSystem) Mount(device, folder string) error {
 	s.note("mount")
 	if s.noExt4 {
 		return errNoExt4
+	}
+	if s.replay {
+		s.replay = false
+		return errors.Join(os.MkdirAll(folder, 0o755), os.WriteFile(device, superOf(256, false), 0o644))
 	}
 	b, err := os.ReadFile(device)
 	if err != nil {
@@ -160,6 +165,7 @@ func TestOpen(t *testing.T) {
 	}{
 		"clean":                       {superOf(256, false), fakeSystem{}, false, Clean, "mount"},
 		"with room":                   {superOf(128, false), fakeSystem{}, false, Clean, "mount, grow 256"},
+		"cut while it grew":           {superOf(128, false), fakeSystem{replay: true}, false, Clean, "mount, unmount, mount"},
 		"that does not grow":          {superOf(128, false), fakeSystem{grow: errDamaged}, false, Clean, "mount, grow 256"},
 		"the kernel noted errors":     {superOf(256, true), fakeSystem{mend: true}, false, Repaired, "check, mount"},
 		"cannot be mounted":           {bad(superOf(256, false)), fakeSystem{mend: true}, false, Repaired, "mount, check, mount"},
