@@ -2,6 +2,7 @@ package update
 
 import (
 	"bytes"
+	"encoding/binary"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,30 @@ func TestUsed(t *testing.T) {
 		if got, err := Used(bytes.NewReader(image)); err != nil || got != test.want {
 			t.Errorf("%+v: %d, %v", test, got, err)
 		}
+	}
+}
+
+// TestUsedByZeros: a file that ends with zeros is needed to its end: what was in the slot
+// before must not shine through.
+func TestUsedByZeros(t *testing.T) {
+	t.Parallel()
+	const reserved, perFAT, perCluster, last = 32, 8, 2, 500
+	image := make([]byte, 1<<20)
+	copy(image[510:], "\x55\xaa")
+	binary.LittleEndian.PutUint16(image[11:], sector)
+	image[13], image[16] = perCluster, 2
+	binary.LittleEndian.PutUint16(image[14:], reserved)
+	binary.LittleEndian.PutUint32(image[36:], perFAT)
+	for n := range uint32(last + 1) {
+		binary.LittleEndian.PutUint32(image[reserved*sector+4*n:], n+1)
+	}
+	want := int64(reserved+2*perFAT+(last-2+1)*perCluster) * sector
+	if got, err := Used(bytes.NewReader(image)); err != nil || got != want {
+		t.Errorf("%d bytes, %v, want %d", got, err, want)
+	}
+	image[800_000] = 1
+	if got, err := Used(bytes.NewReader(image)); err != nil || got != 800_256 {
+		t.Errorf("with something behind it %d bytes, %v", got, err)
 	}
 }
 
