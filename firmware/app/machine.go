@@ -23,6 +23,10 @@ func FindMachine() *machine.Client {
 	return nil
 }
 
+// ConsoleOnly begins a line for the console of a machine with an init of ours, which keeps
+// it nowhere.
+const ConsoleOnly = machine.ConsoleOnly
+
 // UseMachine has the box ask an init of ours for what only that may do: nil is none. It
 // is called before Install and Serve.
 func (a *App) UseMachine(m *machine.Client) {

@@ -26,6 +26,10 @@ const Env = "CHEESEBOARD_MACHINE"
 // Socket is where init makes it.
 const Socket = "/run/cheeseboard/machine.sock"
 
+// ConsoleOnly begins a line of the program's output that is for who stands before the
+// machine: init shows what follows on the console, and keeps it nowhere.
+const ConsoleOnly = "console only: "
+
 // State is what init knows of the machine.
 type State struct {
 	Version string `json:"version"`        // of the slot that runs

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"cheeseboard/firmware/machine"
 	"cheeseboard/firmware/pid1/ring"
 
 	"golang.org/x/sys/unix"
@@ -71,10 +72,24 @@ func (j *journal) drain() {
 func (j *journal) say(who, text string) {
 	line := fmt.Appendf(nil, "[%12.6f] %s: %s\n", sinceBoot().Seconds(), who, text)
 	_, _ = j.ring.Write(line) // it never fails
+	j.show(line)
+}
+
+// show brings a line to the console.
+func (j *journal) show(line []byte) {
 	select {
 	case j.queue <- entry{line: line}:
 	default: // the console is stuck
 	}
+}
+
+// hear takes a line of the program. A secret is shown, and not kept.
+func (j *journal) hear(line string) {
+	if secret, ok := strings.CutPrefix(line, machine.ConsoleOnly); ok {
+		j.show([]byte(secret + "\n"))
+		return
+	}
+	j.say("cheeseboard", line)
 }
 
 // sinceBoot is how long the kernel runs.

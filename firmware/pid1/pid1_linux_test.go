@@ -22,6 +22,7 @@ import (
 
 	"cheeseboard/board/watchdog"
 	"cheeseboard/firmware/config"
+	"cheeseboard/firmware/machine"
 	"cheeseboard/firmware/pid1/disk"
 	"cheeseboard/firmware/pid1/network"
 )
@@ -362,5 +363,26 @@ func TestPINIs(t *testing.T) {
 	write(path, "1234")
 	if !pinIs(path, "1234") || pinIs(path, "5678") || pinIs(path, "") {
 		t.Error("there is a file")
+	}
+}
+
+// TestSecretOfTheProgram: what is for the console only is in no log, and is no reason of
+// an end.
+func TestSecretOfTheProgram(t *testing.T) {
+	var shown bytes.Buffer
+	j, last := newJournal(&shown), &lastLine{}
+	w := io.MultiWriter(&lines{say: j.hear}, last)
+	if _, err := io.WriteString(w, "serving\n"+machine.ConsoleOnly+"the passphrase is open sesame\n"); err != nil {
+		t.Fatal(err)
+	}
+	j.drain()
+	if text := shown.String(); !strings.Contains(text, "serving\n") || !strings.HasSuffix(text, "\nthe passphrase is open sesame\n") {
+		t.Errorf("the console shows %q", text)
+	}
+	if kept := string(j.ring.Bytes()); !strings.Contains(kept, "serving\n") || strings.Contains(kept, "sesame") {
+		t.Errorf("the log has %q", kept)
+	}
+	if why := last.get(); strings.Contains(why, "sesame") {
+		t.Errorf("the reason of its end is %q", why)
 	}
 }

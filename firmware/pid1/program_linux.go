@@ -126,7 +126,7 @@ func (b *box) launch() (program.Running, error) {
 	l := &launched{Process: p, ended: make(chan struct{}), last: &lastLine{}}
 	go func() {
 		defer b.rescue("the program's log")
-		said := b.journal.writer("cheeseboard")
+		said := &lines{say: b.journal.hear}
 		_, _ = io.Copy(io.MultiWriter(said, l.last), read) // it ends with those who write
 		_ = read.Close()
 	}()
@@ -207,6 +207,9 @@ func (l *lastLine) get() string {
 	text := l.panicked
 	if text == "" {
 		text = string(bytes.TrimSpace(l.tail))
+	}
+	if strings.HasPrefix(text, machine.ConsoleOnly) {
+		return ""
 	}
 	return strings.ToValidUTF8(text[:min(len(text), mostReason)], "")
 }

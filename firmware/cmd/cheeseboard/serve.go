@@ -34,7 +34,11 @@ func serve(c *cobra.Command, f *flags) error {
 	}
 	supervisor := app.OpenSupervisor(log)
 	panel := app.OpenPanel(settings, log)
-	panel.Say = func(text string) { _, _ = fmt.Fprintln(c.OutOrStdout(), text) } // as welcome does
+	only := ""
+	if app.FindMachine() != nil {
+		only = app.ConsoleOnly
+	}
+	panel.Say = func(text string) { _, _ = fmt.Fprintln(c.OutOrStdout(), only+text) } // as welcome does
 	err = serveWith(c, settings, opened, panel, supervisor)
 	return errors.Join(err, panel.Close(err), supervisor.Close())
 }
@@ -61,11 +65,11 @@ func serveWith(c *cobra.Command, settings app.Config, opened func(app.Config) (*
 		welcome(c.OutOrStdout(), settings, address)
 		welcomeSecure(c.OutOrStdout(), settings, box)
 		if made, until := box.FirstPassphrase(); made != "" {
-			shown := "it is shown this once"
+			to, shown := "", "it is shown this once"
 			if until {
-				shown = "it is shown until it is first used"
+				to, shown = app.ConsoleOnly, "it is shown until it is first used"
 			}
-			_, _ = fmt.Fprintf(c.OutOrStdout(), "  administration: /admin/, passphrase %s (%s)\n", made, shown)
+			_, _ = fmt.Fprintf(c.OutOrStdout(), "%s  administration: /admin/, passphrase %s (%s)\n", to, made, shown)
 		}
 	})
 	return errors.Join(err, box.Close())
