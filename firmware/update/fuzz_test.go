@@ -104,3 +104,39 @@ func FuzzVersion(f *testing.F) {
 		}
 	})
 }
+
+// TestDamagedImages changes, cuts and lengthens the image behind a good signature, at
+// random: what is not the image that was signed is never startable.
+func TestDamagedImages(t *testing.T) {
+	t.Parallel()
+	image := slotImage(2*headSize, 1)
+	good := bundle(t, newer("1.3.0"), image, testKey(1))
+	b, err := Open(bytes.NewReader(good), trusted(testKey(1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, body, r := good[:b.Length-b.Packed], good[b.Length-b.Packed:], randomOf(5, 6)
+	for i := range 500 {
+		p := bytes.Clone(body)
+		for range 1 + r.IntN(3) {
+			switch r.IntN(3) {
+			case 0:
+				p[r.IntN(len(p))] ^= byte(1 << r.IntN(8))
+			case 1:
+				p = p[:1+r.IntN(len(p))]
+			case 2:
+				p = append(p, byte(r.IntN(256)))
+			}
+		}
+		c := &card{sectors: map[int][]byte{SlotB: make([]byte, 4*headSize)}}
+		b, err := Open(io.MultiReader(bytes.NewReader(head), bytes.NewReader(p)), trusted(testKey(1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = write(t.Context(), &slotArea{c, SlotB}, b, 4<<10, quiet)
+		whole := bytes.Equal(c.sectors[SlotB][:len(image)], image)
+		if (err == nil) != whole || err != nil && bootable(c.sectors[SlotB]) {
+			t.Fatalf("change %d: %v, and the slot is whole: %v", i, err, whole)
+		}
+	}
+}
