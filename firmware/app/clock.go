@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -66,7 +65,7 @@ func (t *timing) probe() health.Finding {
 func (a *App) startClock() *clock.Keeper {
 	c := a.config
 	o := clock.Options{
-		Built: made(), Floor: a.noted, Always: c.Clock.Verify == config.VerifyAlways, Never: c.Clock.Verify == config.VerifyNever,
+		Built: clock.Built(), Floor: a.noted, Always: c.Clock.Verify == config.VerifyAlways, Never: c.Clock.Verify == config.VerifyNever,
 		DateHosts: len(c.Clock.WebServers), Log: a.log,
 	}
 	servers := &clock.Servers{Log: a.log, List: func() []string { return append(clock.LeaseServers("/"), c.Clock.Servers...) }}
@@ -105,20 +104,6 @@ func dateClient(c config.Config) *http.Client {
 		proxy = http.ProxyURL(u)
 	}
 	return &http.Client{Transport: &http.Transport{Proxy: proxy, DisableKeepAlives: true}}
-}
-
-// made is when the source of this program was committed; where that is not known, a
-// day before which it did not exist.
-func made() time.Time {
-	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if t, err := time.Parse(time.RFC3339, s.Value); s.Key == "vcs.time" && err == nil && t.After(at) {
-				at = t
-			}
-		}
-	}
-	return at
 }
 
 // noted is the time that this box has written down as over; zero: none. What else bears

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -323,10 +322,10 @@ func (b *box) setClock() {
 			floor = info.ModTime()
 		}
 	}
-	if built := buildTime(); built.After(floor) {
+	if built := clock.Built(); built.After(floor) {
 		floor = built
 	}
-	if now := time.Now(); !floor.After(now) || floor.After(buildTime().AddDate(mostYears, 0, 0)) {
+	if now := time.Now(); !floor.After(now) || floor.After(clock.Built().AddDate(mostYears, 0, 0)) {
 		return
 	}
 	if err := clock.SetSystem(floor); err != nil {
@@ -338,20 +337,6 @@ func (b *box) setClock() {
 
 // mostYears is how long after it was built a version may believe that it is.
 const mostYears = 20
-
-// buildTime is when the source was committed; without that a day before which it did not
-// exist.
-func buildTime() time.Time {
-	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if t, err := time.Parse(time.RFC3339, s.Value); s.Key == "vcs.time" && err == nil && t.After(at) {
-				at = t
-			}
-		}
-	}
-	return at
-}
 
 // saveClock notes what time it is: by the time of a file.
 func (b *box) saveClock() {
