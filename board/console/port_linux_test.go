@@ -275,21 +275,25 @@ func TestStuckDriver(t *testing.T) {
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	stuck := &stuckPort{input: make(chan string, 1), forever: make(chan struct{})}
+	stuck := &stuckPort{input: make(chan string, 1), writing: make(chan struct{}), forever: make(chan struct{})}
 	defer close(stuck.forever)
 	stuck.input <- "help\r"
 	d := newBox().deps()
 	d.Open = func(string) (Port, error) { return stuck, nil }
 	log, end := runConsole(t, d, path)
-	log.await(t, "a console is at", 1)
+	<-stuck.writing
 	end()
 	if log.count("does not let go") != 1 || stuck.closed {
 		t.Errorf("%q, closed: %t", log.said, stuck.closed)
 	}
 }
 
+// stuckPort is a port whose writes do not return until forever is closed; the first
+// closes writing.
 type stuckPort struct {
 	input   chan string
+	once    sync.Once
+	writing chan struct{}
 	forever chan struct{}
 	closed  bool
 }
@@ -302,6 +306,10 @@ func (p *stuckPort) Read(b []byte) (int, error) {
 		return 0, nil
 	}
 }
-func (p *stuckPort) Write(b []byte) (int, error) { <-p.forever; return len(b), nil }
-func (p *stuckPort) Flush() error                { return nil }
-func (p *stuckPort) Close() error                { p.closed = true; return nil }
+func (p *stuckPort) Write(b []byte) (int, error) {
+	p.once.Do(func() { close(p.writing) })
+	<-p.forever
+	return len(b), nil
+}
+func (p *stuckPort) Flush() error { return nil }
+func (p *stuckPort) Close() error { p.closed = true; return nil }
