@@ -64,13 +64,9 @@ type order struct {
 	reason string
 }
 
-// garbage is how much of it init lets pile up, in percent of what it uses: it has little to
-// do, and the memory is the program's.
-const garbage = 25
-
 // Main is the first process. It does not return.
 func Main() {
-	debug.SetGCPercent(garbage)
+	letPile()
 	err := mountKernel()
 	j := newJournal(openConsole())
 	line, _ := os.ReadFile("/proc/cmdline") // without it all has its default
@@ -180,7 +176,7 @@ func (b *box) start(ctx context.Context) {
 		return
 	}
 	b.startTending(ctx)
-	debug.FreeOSMemory() // the lists of modules took more than all that follows
+	b.begin("memory", func() { settle(ctx) })
 }
 
 // fileSystems are the modules that mount(2) would have asked modprobe for.
@@ -251,18 +247,30 @@ func (b *box) findCard(ctx context.Context) {
 	}
 }
 
+// aheadAtOnce is how much the kernel reads ahead for one wish, in bytes: of a larger one it
+// takes the beginning, and forgets the rest without a word.
+const aheadAtOnce = 128 << 10
+
 // readAhead has the kernel bring a file into memory while other things are done: page by
 // page, as a program starts, it takes a card many times as long.
 func (b *box) readAhead(path string) {
 	b.begin("reading ahead", func() {
-		f, err := os.Open(path)
-		if err == nil {
-			err = errors.Join(unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_WILLNEED), f.Close())
-		}
-		if err != nil {
+		if err := readAhead(path); err != nil {
 			b.log.Debug("a file could not be read ahead", "reason", err)
 		}
 	})
+}
+
+func readAhead(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	for at := int64(0); err == nil && at < info.Size(); at += aheadAtOnce {
+		err = unix.Fadvise(int(f.Fd()), at, aheadAtOnce, unix.FADV_WILLNEED)
+	}
+	return errors.Join(err, f.Close())
 }
 
 // readSettings reads what a person has set, as the program does.
