@@ -239,12 +239,18 @@ func (m machine) readOnly() Value[bool] {
 			continue
 		}
 		longest = len(point) // of several at one place the last one counts
-		found = Known(slices.Contains(options, "ro"))
+		found = Known(slices.ContainsFunc(options, unwritable))
 	}
 	if longest < 0 {
 		return because[bool](errNothing, "")
 	}
 	return found
+}
+
+// unwritable tells whether an option of a mount says that nothing can be written. After
+// an error ext4 says no "ro" any more from Linux 6.15 on.
+func unwritable(option string) bool {
+	return option == "ro" || option == "emergency_ro" || option == "shutdown"
 }
 
 // parseMount reads a line of mountinfo (proc_pid_mountinfo(5)): where it is mounted,

@@ -35,6 +35,8 @@ const mounts = `22 1 179:2 / / rw,noatime shared:1 - ext4 /dev/root rw,errors=re
 31 22 8:1 / /mnt/usb rw,nosuid - vfat /dev/sda1 ro,errors=remount-ro
 32 22 8:1 / /mnt/usb/over rw - tmpfs none rw
 33 22 8:1 / /mnt/usb/over ro - tmpfs none rw
+34 22 7:0 / /srv/broken rw,relatime - ext4 /dev/loop0 rw,emergency_ro
+35 22 7:1 / /srv/dead rw,relatime - ext4 /dev/loop1 rw,shutdown
 `
 
 // tree makes a machine of files; "" in changes leaves one out.
@@ -132,6 +134,8 @@ func TestReadOnly(t *testing.T) {
 		"/srv/a bc":            "false", // another folder
 		"/mnt/usb/data":        "true",  // the file system below it
 		"/mnt/usb/over/data":   "true",  // the mount that covers another
+		"/srv/broken/data":     "true",  // as Linux 6.15 and later tell it after an error
+		"/srv/dead":            "true",
 	} {
 		if got := said(NewMonitor(tree(t, nil), at(data)).Measure().ReadOnly); got != want {
 			t.Errorf("%s: %s, want %s", data, got, want)
