@@ -209,8 +209,11 @@ func (d *DB) commit(txn *badger.Txn) error {
 	// Badger's own number may be read only while nothing is being written.
 	d.version.Store(max(d.version.Load(), d.db.MaxVersion()))
 	if err != nil {
-		return fmt.Errorf("commit metadata: %w", err)
+		err = fmt.Errorf("commit metadata: %w", err)
+		d.trouble.Store(&err)
+		return err
 	}
+	d.trouble.Store(nil)
 	return nil
 }
 

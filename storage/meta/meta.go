@@ -23,6 +23,7 @@
 package meta
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -101,11 +102,13 @@ type DB struct {
 	// memory and is off.
 	writers  writers
 	readOnly bool
-	written  bool // something was committed since Open; whoever has the turn looks
-	closed   bool // as written
+	written  bool          // something was committed since Open; whoever has the turn looks
+	closing  time.Duration // 0: closing; for tests
+	closed   bool          // as written
 	tables   atomic.Int64
 	version  atomic.Uint64
-	views    views // for readers
+	views    views                 // for readers
+	trouble  atomic.Pointer[error] // of the last commit; nil: it went well
 }
 
 // Open opens the metadata in dir, which is made where it is missing. The caller
@@ -150,18 +153,20 @@ func Open(dir string, opts Options) (*DB, error) {
 	return d, nil
 }
 
-// closing is how long Close waits for a disk that has become full meanwhile.
+// closing is how long Close waits for a disk that has become full meanwhile, or
+// read-only.
 const closing = 10 * time.Second
 
-// Close writes out what is in memory and gives the folder free. On a full disk
-// it cannot: it gives ErrFull, nothing is lost, and the folder stays locked until
-// the process ends. The next Open finds what was in memory in its log.
+// Close writes out what is in memory and gives the folder free. On a full disk, and on
+// one where no file can be made any more, it cannot: it gives ErrFull, or the error of
+// that; nothing is lost, and the folder stays locked until the process ends. The next
+// Open finds what was in memory in its log.
 func (d *DB) Close() error {
 	// Badger tries to write out until it can, and a commit before it may wait for
 	// that too. What is given up here ends with the process.
 	done := make(chan error, 1)
 	go func() { done <- d.close() }()
-	patience := time.NewTicker(closing)
+	patience := time.NewTicker(cmp.Or(d.closing, closing))
 	defer patience.Stop()
 	for {
 		select {
@@ -171,8 +176,30 @@ func (d *DB) Close() error {
 			if free, err := d.free(d.dir); err != nil || free < flushing {
 				return errors.Join(err, fmt.Errorf("close metadata: %w: %d MB free; what was acknowledged is in their log", ErrFull, free>>20))
 			}
+			if err := d.writable(); err != nil {
+				return fmt.Errorf("close metadata: %w; what was acknowledged is in their log", err)
+			}
 		}
 	}
+}
+
+// Trouble is why the last change could not be made durable; nil where it was, or none was
+// made since Open. A full disk is told by checkSpace before, and is none.
+func (d *DB) Trouble() error {
+	if err := d.trouble.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// writable tells whether a file can be made in the folder: on a disk that became
+// read-only after an error, Badger tries for ever to make its next table.
+func (d *DB) writable() error {
+	f, err := durable.Scratch(d.dir)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 func (d *DB) close() error {
