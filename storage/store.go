@@ -359,8 +359,8 @@ func (s *Store) Value(key string) ([]byte, error) { return s.meta.Value(key) }
 func (s *Store) SetValue(key string, value []byte) error { return full(s.meta.SetValue(key, value)) }
 
 // Trouble is why the last change of the metadata could not be made durable; nil where it
-// was, or none was made since Open.
-func (s *Store) Trouble() error { return s.meta.Trouble() }
+// was, or none was made since Open. ErrFull.
+func (s *Store) Trouble() error { return full(s.meta.Trouble()) }
 
 // Append adds a record to a log of which at most keep records are kept. Durable
 // when it returns.

@@ -47,10 +47,11 @@ func (a *App) scene() scene {
 		_, under := e.Progress()
 		s.syncing = s.syncing || under
 	}
+	s.broken = a.storeTrouble() != nil
 	leave()
 	s.verdict = a.Health.Verdict().Severity
 	if a.vitals != nil {
-		s.broken = broken(a.vitals.Latest())
+		s.broken = s.broken || broken(a.vitals.Latest())
 	}
 	return s
 }

@@ -1,12 +1,14 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"time"
 
 	"cheeseboard/firmware/health"
+	"cheeseboard/storage"
 	"cheeseboard/syncer/link"
 )
 
@@ -48,6 +50,12 @@ func (a *App) probeStorage() health.Finding {
 	if _, _, err := a.Store.Info("cheeseboard"); err != nil {
 		return health.Finding{Severity: health.Failed, Summary: "the metadata cannot be read: " + err.Error(), Action: "run cheeseboard verify"}
 	}
+	if err := a.storeTrouble(); err != nil {
+		return health.Finding{
+			Severity: health.Attention, Action: "start the machine anew, so that the disk is checked; if it happens again, replace the disk",
+			Summary: "the disk does not take what is written to it (" + err.Error() + "): what is here is served, nothing new is stored",
+		}
+	}
 	if aside, is, err := a.Store.Aside(); err == nil && is {
 		return health.Finding{
 			Severity: health.Attention, Action: "nothing by hand: let it reach its upstream once",
@@ -61,6 +69,16 @@ func (a *App) probeStorage() health.Finding {
 		}
 	}
 	return probeTables(a.Store.Tables())
+}
+
+// storeTrouble is why the disk did not take the last change; nil where it did, or is only
+// full, of which the space tells.
+func (a *App) storeTrouble() error {
+	err := a.Store.Trouble()
+	if errors.Is(err, storage.ErrFull) {
+		return nil
+	}
+	return err
 }
 
 // probeTables tells when the metadata are about to outgrow a 32-bit program.

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"cheeseboard/board/watchdog"
@@ -149,8 +150,26 @@ func healthURL(address net.Addr) string {
 	return u.String()
 }
 
+// restartAfter is how long a box runs at least before it is restarted since its disk
+// gives errors: what is here is served meanwhile, and a card that dies must not keep a
+// machine starting over and over.
+const restartAfter = time.Hour
+
+// restartMends tells whether a restart may help against an error of a write, in a box
+// that has been open for so long. A full disk is no reason for one. Nor is one that
+// became read-only: started again, this program could not even open its store; whoever
+// keeps the machine has the disk checked. A write that hangs gives no error.
+func restartMends(err error, open time.Duration) bool {
+	switch {
+	case err == nil, errors.Is(err, storage.ErrFull), errors.Is(err, syscall.EROFS):
+		return false
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return true
+	}
+	return open >= restartAfter
+}
+
 // writesStore writes a small value, through all that stands between here and the card.
-// A full disk is no reason to restart a machine.
 func (a *App) writesStore(ctx context.Context) error {
 	_, leave, err := a.enter(ctx)
 	if err != nil {
@@ -161,8 +180,8 @@ func (a *App) writesStore(ctx context.Context) error {
 		return nil
 	}
 	err = a.Store.SetValue(watchdogKey, []byte(time.Now().UTC().Format(time.RFC3339)))
-	if errors.Is(err, storage.ErrFull) {
-		return nil
+	if !restartMends(err, time.Since(a.opened)) {
+		return nil // the board of health tells of it
 	}
 	return err
 }
