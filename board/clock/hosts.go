@@ -6,7 +6,13 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"time"
 )
+
+// kissedFor is for how long a server is left alone that does not want to be asked. A name
+// of a pool is another server by then; and a box that runs for years must not come to
+// have nobody left to ask.
+const kissedFor = 24 * time.Hour
 
 // Servers are the time servers of a box. It keeps in mind which of them do not want to
 // be asked.
@@ -16,16 +22,16 @@ type Servers struct {
 	Query func(context.Context, string) (Sample, error)
 
 	mu     sync.Mutex
-	kissed map[string]bool
+	kissed map[string]time.Time // when, by the monotonic clock
 }
 
 // Ask asks all of them at once and gives the answers that came; it ends with ctx. A
-// server that has answered with a kiss of death is not asked again.
+// server that has answered with a kiss of death is not asked again for a day.
 func (s *Servers) Ask(ctx context.Context) []Sample {
 	s.mu.Lock()
 	var servers []string
 	for _, server := range s.List() {
-		if !s.kissed[server] {
+		if at, is := s.kissed[server]; !is || time.Since(at) >= kissedFor {
 			servers = append(servers, server)
 		}
 	}
@@ -40,9 +46,9 @@ func (s *Servers) Ask(ctx context.Context) []Sample {
 		if errors.As(err, &kiss) {
 			s.mu.Lock()
 			if s.kissed == nil {
-				s.kissed = make(map[string]bool)
+				s.kissed = make(map[string]time.Time)
 			}
-			s.kissed[server] = true
+			s.kissed[server] = time.Now()
 			s.mu.Unlock()
 		}
 		return sample, err
