@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -143,5 +144,24 @@ func TestClockIsSaved(t *testing.T) {
 	}
 	if resp, err := http.Get(s.url + "/healthz"); err != nil || resp.Body.Close() != nil || resp.StatusCode != http.StatusOK {
 		t.Errorf("%v, %v", resp, err)
+	}
+}
+
+// TestOneBuildTime: what judges the line goes by the same time of making as the clock's
+// keeper does. Programs for use know it by a stamp alone.
+func TestOneBuildTime(t *testing.T) {
+	c := app.DefaultConfig()
+	c.Data = t.TempDir()
+	a, err := app.Open(c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if got, want := a.Engine.Prober.Built, clock.Built(); !got.Equal(want) {
+		t.Errorf("the prober has %s, the clock %s", got, want)
 	}
 }

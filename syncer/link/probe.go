@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -40,7 +39,7 @@ type Prober struct {
 	Client   Client
 	Resolver Resolver         // nil: net.DefaultResolver
 	Root     string           // where /sys and /proc are; "": /
-	Built    time.Time        // the clock cannot be right before; zero: when the program was made
+	Built    time.Time        // the clock cannot be right before; zero: oldest
 	Patience time.Duration    // for one probe; 0: DefaultPatience
 	Now      func() time.Time // nil: the clock
 
@@ -160,7 +159,7 @@ func (p *Prober) clock(date time.Time) Observation {
 		now = p.Now()
 	}
 	if built.IsZero() {
-		built = made()
+		built = oldest
 	}
 	o := Observation{About: Clock, Probe: true}
 	off := now.Sub(date.Round(0))
@@ -173,18 +172,6 @@ func (p *Prober) clock(date time.Time) Observation {
 		o.Known = Yes
 	}
 	return o
-}
-
-// made is when the source of this program was committed.
-func made() time.Time {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if t, err := time.Parse(time.RFC3339, s.Value); s.Key == "vcs.time" && err == nil {
-				return t
-			}
-		}
-	}
-	return oldest
 }
 
 func (p *Prober) root() string {

@@ -227,7 +227,8 @@ func TestClock(t *testing.T) {
 			t.Errorf("%s: %+v", name, o)
 		}
 	}
-	if m := made(); m.Before(oldest) {
-		t.Errorf("made in %s", m)
+	p.Built, now = time.Time{}, oldest.Add(-time.Second)
+	if o := p.clock(time.Time{}); o.Known != No {
+		t.Errorf("before there was any box: %+v", o)
 	}
 }
