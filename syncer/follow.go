@@ -1,12 +1,10 @@
 package syncer
 
 import (
-	"archive/zip"
+	"container/heap"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"time"
 
 	"cheeseboard/storage/pypi"
@@ -139,6 +137,7 @@ func (p *pass) choose(page *pypi.Project, chosen plan.Plan, pin, wished bool) er
 	}
 	var errs []error
 	pinned, settled := make(map[pypi.Digest]bool), true
+	var awaited []pypi.Digest
 	for i := range chosen.Choices {
 		c := &chosen.Choices[i]
 		item, ok := fileItem(page.Name, &c.File)
@@ -161,6 +160,7 @@ func (p *pass) choose(page *pypi.Project, chosen plan.Plan, pin, wished bool) er
 		if p.Engine.opts.Private(page.Name) {
 			continue // lost: who uploaded it has to bring it again
 		}
+		awaited = append(awaited, item.Digest)
 		item.Pinned = pin
 		if !p.opts.Now && !due(n.Files[item.label()], p.now()) {
 			p.failed(page.Name, errors.New("waiting for its next try"))
@@ -174,7 +174,7 @@ func (p *pass) choose(page *pypi.Project, chosen plan.Plan, pin, wished bool) er
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if w := p.wants[page.Name]; !settled || w.pins != nil {
-		w.pins = pinned
+		w.pins, w.awaited = pinned, awaited
 	}
 	return errors.Join(errs...)
 }
@@ -230,9 +230,16 @@ func (p *pass) tell(job metaJob) {
 	done := p.working(job.item.label())
 	defer done()
 	told := false
-	if err := p.have(p.ctx, job.item, job.url, p.class()); err != nil {
+	switch err := p.house(job.item, job.url); {
+	case full(err) && !job.late:
+		job.late = true
+		p.refused(job.item, err, func(s *scarcity) { s.metas = append(s.metas, job) })
+		return
+	case full(err):
+		p.refused(job.item, err, nil)
+	case err != nil:
 		p.failed(job.item.Name, err)
-	} else {
+	default:
 		if !job.again {
 			p.count(job.item)
 		}
@@ -310,15 +317,24 @@ func (p *pass) needs(name pypi.Name, raw []byte, targets []int) bool {
 func (p *pass) file(job fileJob) {
 	done := p.working(job.item.label())
 	defer done()
-	err := p.have(p.ctx, job.item, job.url, p.class())
+	err := p.house(job.item, job.url)
+	if full(err) && !job.late {
+		job.late = true
+		p.refused(job.item, err, func(s *scarcity) { heap.Push(&s.files, job) })
+		return
+	}
 	p.mu.Lock()
 	p.progress.FilesDone++
 	p.progress.BytesDone += max(job.item.Size, 0)
 	p.mu.Unlock()
-	if err != nil {
-		if !errors.Is(err, ErrNotNamed) { // the page changed meanwhile: no failure
-			p.failed(job.item.Name, err)
-		}
+	switch {
+	case full(err):
+		p.refused(job.item, err, nil)
+		return
+	case errors.Is(err, ErrNotNamed):
+		return // the page changed meanwhile: no failure
+	case err != nil:
+		p.failed(job.item.Name, err)
 		return
 	}
 	p.count(job.item)
@@ -345,44 +361,6 @@ func (p *pass) count(item Item) {
 		p.summary.Files++
 	}
 	p.summary.Bytes += max(size, 0)
-}
-
-// readWheel follows the dependencies of a wheel whose index offers no metadata.
-func (p *pass) readWheel(item Item, targets []int) {
-	if !p.Engine.opts.Dependencies || !strings.HasSuffix(item.Filename, ".whl") {
-		return
-	}
-	raw, err := p.wheelMetadata(item)
-	if err != nil {
-		p.log.Warn("a wheel's metadata cannot be read; what it needs is not followed", "project", item.Name, "filename", item.Filename, "reason", err)
-		return
-	}
-	p.needs(item.Name, raw, targets)
-}
-
-func (p *pass) wheelMetadata(item Item) ([]byte, error) {
-	f, here, err := p.shelf.Open(item.Name, item.Digest)
-	if err != nil {
-		return nil, err
-	}
-	defer closeQuietly(f)
-	z, err := zip.NewReader(f, here.Size)
-	if err != nil {
-		return nil, fmt.Errorf("open wheel: %w", err)
-	}
-	for _, entry := range z.File {
-		folder, base, ok := strings.Cut(entry.Name, "/")
-		if !ok || base != "METADATA" || !strings.HasSuffix(folder, ".dist-info") {
-			continue
-		}
-		r, err := entry.Open()
-		if err != nil {
-			return nil, fmt.Errorf("open METADATA: %w", err)
-		}
-		defer closeQuietly(r)
-		return io.ReadAll(io.LimitReader(r, maxMetadata))
-	}
-	return nil, errors.New("it has no METADATA")
 }
 
 // working shows what is being worked at, until done is called.

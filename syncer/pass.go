@@ -69,6 +69,8 @@ type want struct {
 	// pins are the digests that the last plan holds; nil where all that is here
 	// is held as it should be.
 	pins map[pypi.Digest]bool
+	// awaited are the files that the last plan chose and that were not here.
+	awaited []pypi.Digest
 }
 
 // metaJob is core metadata that is to be fetched, and then followed.
@@ -79,6 +81,7 @@ type metaJob struct {
 	targets []int
 	held    bool // the wheel is here
 	again   bool // they are fetched already, for another plan
+	late    bool // there was no room for them at first
 }
 
 // arrival is what becomes of one file or of its metadata.
@@ -96,6 +99,7 @@ type fileJob struct {
 	// wheels whose metadata could not be had apart tell their dependencies
 	// when they are here
 	readWheel bool
+	late      bool // there was no room for it at first
 }
 
 // pass is one run over the selection. Pages and metadata go first, since they are
@@ -123,6 +127,7 @@ type pass struct {
 	rate       float64 // bytes per second that came in lately; 0: not measured yet
 	fatal      error
 	deferred   map[pypi.Name]int
+	scarce     scarcity
 	unattested []Item                      // files that were here, without their attestations
 	foreign    map[string]pypi.Requirement // what is needed of other indexes
 	summary    Summary
@@ -138,7 +143,8 @@ type pass struct {
 // Sync makes one pass over the selection and over all that is here: pages first,
 // then the files that are wanted. One project's failure is noted and holds up no
 // other. It returns an error when the pass as a whole could not be completed:
-// ErrPassing, ErrGuard (everything but the removals was done), ErrFull, or a
+// ErrPassing, ErrGuard (everything but the removals was done), ErrFull (all that there
+// was room for was done, unless not even pages had any), or a
 // *wire.Problem of cause Canceled or Budget.
 func (e *Engine) Sync(ctx context.Context, opts SyncOptions) (Summary, error) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -201,6 +207,10 @@ func (p *pass) run() (Summary, error) {
 	case err == nil:
 		err = errors.Join(p.removals(), p.settlePins(), p.granted())
 		p.handOver()
+		if p.scarce.full != nil {
+			err = errors.Join(err, p.scarce.full)
+			break // nothing more is brought that nobody needs
+		}
 		p.attestations()
 		p.roll()
 		p.allPages(told)
@@ -295,8 +305,8 @@ func (p *pass) begin() error {
 	})
 }
 
-// failed notes that something of a project could not be had. A full disk ends
-// the pass: nothing else could be stored either.
+// failed notes that something of a project could not be had. A disk on which not even
+// pages have room ends the pass: nothing else could be stored either.
 func (p *pass) failed(name pypi.Name, err error) {
 	if err == nil || wire.CauseOf(err) == wire.Canceled {
 		return

@@ -1,10 +1,16 @@
 package syncer
 
-import "errors"
+import (
+	"errors"
+	"slices"
+
+	"cheeseboard/storage/pypi"
+)
 
 // settlePins makes the pins those of the last plans. Before the end of a pass it
 // is not known what is not needed any more, since the selection's files tell
-// that one after another; and a file may have begun to arrive for somebody else.
+// that one after another; and a file may have begun to arrive for somebody else. What
+// was needed before is held until all that is needed now is here.
 func (p *pass) settlePins() error {
 	var errs []error
 	for name, w := range p.wants {
@@ -16,8 +22,9 @@ func (p *pass) settlePins() error {
 			errs = append(errs, err)
 			continue
 		}
+		whole := !slices.ContainsFunc(w.awaited, func(d pypi.Digest) bool { _, here := held[d]; return !here })
 		for digest, item := range held {
-			if pin := w.pins[digest]; item.Pinned != pin {
+			if pin := w.pins[digest]; item.Pinned != pin && (pin || whole) {
 				errs = append(errs, p.shelf.Pin(name, digest, pin))
 			}
 		}

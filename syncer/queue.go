@@ -117,8 +117,12 @@ func (p *pass) take() (func(), kind) {
 		return p.takeLook(), looking
 	case room && files:
 		return p.takeFile(&p.files), quick
-	case !looks && !files && len(p.large) > 0 && !p.opts.Plan && p.turns.roomForLarge():
-		return p.takeFile(&p.large), slow
+	case !looks && !files && len(p.large) > 0 && !p.opts.Plan:
+		if p.turns.roomForLarge() {
+			return p.takeFile(&p.large), slow
+		}
+	case !looks && !files && p.turns.idle():
+		return p.takeScarce(), slow
 	}
 	return nil, looking
 }

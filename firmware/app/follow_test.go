@@ -24,7 +24,9 @@ type follower struct {
 	data   string
 	names  []string
 	store  *storage.Store
-	bulk   bool // bring all pages
+	bulk   bool                        // bring all pages
+	free   func(string) (int64, error) // of the disk; nil: as it is
+	cache  int64                       // bytes of what is only cached
 	config func(*Config)
 
 	mu  sync.Mutex
@@ -59,7 +61,7 @@ func (f *follower) must(err error) {
 func (f *follower) open() {
 	f.t.Helper()
 	var err error
-	f.store, err = storage.Open(f.data, storage.Options{Reserve: -1})
+	f.store, err = storage.Open(f.data, storage.Options{Reserve: -1, Free: f.free, Cache: f.cache})
 	f.must(err)
 	client, err := wire.NewClient(wire.Options{})
 	f.must(err)
