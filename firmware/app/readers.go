@@ -23,24 +23,30 @@ func (a *App) readers(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		if wait := a.guesses.Wait(r.RemoteAddr); wait > 0 {
-			refuse(w, r, http.StatusTooManyRequests, "There were too many wrong tokens. Try again later.", "Retry-After", strconv.Itoa(int(wait/time.Second)+1))
-			return
-		}
 		user, password, given := r.BasicAuth()
-		_, ok := a.keys.find(password)
-		if !given || !ok || user != "__token__" {
-			if given {
-				a.guesses.Failed(r.RemoteAddr)
-				a.log.Warn("a wrong token", "client", r.RemoteAddr)
-			}
-			refuse(w, r, http.StatusUnauthorized, "This box gives out nothing without a token (access.read): the user is __token__, the password what cheeseboard token add --read printed.",
-				"WWW-Authenticate", `Basic realm="cheeseboard", charset="UTF-8"`)
+		if _, ok := a.keys.find(password); !given || !ok || user != "__token__" {
+			a.refuseReader(w, r, given)
 			return
 		}
-		a.guesses.Passed(r.RemoteAddr)
 		next.ServeHTTP(&unshared{ResponseWriter: w}, r)
 	})
+}
+
+// refuseReader answers who has shown no token that is good. Who guesses is slowed down, but
+// nobody else for his sake: a class behind one router, or in one network of IPv6, is one
+// address, and one laptop with an old token must not keep the others from reading.
+// Tokens are too long to be guessed in any case.
+func (a *App) refuseReader(w http.ResponseWriter, r *http.Request, given bool) {
+	if wait := a.guesses.Wait(r.RemoteAddr); given && wait > 0 {
+		refuse(w, r, http.StatusTooManyRequests, "There were too many wrong tokens. Try again later.", "Retry-After", strconv.Itoa(int(wait/time.Second)+1))
+		return
+	}
+	if given {
+		a.guesses.Failed(r.RemoteAddr)
+		a.log.Warn("a wrong token", "client", r.RemoteAddr)
+	}
+	refuse(w, r, http.StatusUnauthorized, "This box gives out nothing without a token (access.read): the user is __token__, the password what cheeseboard token add --read printed.",
+		"WWW-Authenticate", `Basic realm="cheeseboard", charset="UTF-8"`)
 }
 
 func asksItself(path string) bool {
