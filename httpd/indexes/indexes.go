@@ -7,6 +7,7 @@ package indexes
 import (
 	"net/http"
 	"net/url"
+	"path"
 	"strings"
 
 	"cheeseboard/httpd/reply"
@@ -51,7 +52,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			// The default index has no such project, and says who has it: whoever
 			// uses one address only gets it from there, and from nowhere else.
 			up := strings.Repeat("../", strings.Count(written, "/")+1)
-			redirect(w, r, up+owner+simplePath+string(name)+"/", string(name)+" belongs to the index "+owner+" of this box.")
+			redirect(w, r, http.StatusFound, up+owner+simplePath+string(name)+"/", string(name)+" belongs to the index "+owner+" of this box.")
 			return
 		}
 	}
@@ -61,6 +62,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serve has an index answer as if it were the only one. inside tells whether there
 // was a slash behind its name.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, front http.Handler, name, rest string, inside bool) {
+	if clean := cleaned(rest); clean != rest {
+		// The front would lead to the path that it sees, which is one of the default index.
+		redirect(w, r, http.StatusTemporaryRedirect, (&url.URL{Path: "/" + name + "/" + clean}).String(), "It stands without empty parts and dots in its address.")
+		return
+	}
 	switch part, _, _ := strings.Cut(rest, "/"); part {
 	case "simple", "files", "integrity":
 	case "":
@@ -68,7 +74,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, front http.Handl
 		if !inside {
 			ref = name + "/simple/"
 		}
-		redirect(w, r, ref, "The index stands at "+ref+".")
+		redirect(w, r, http.StatusFound, ref, "The index stands at "+ref+".")
 		return
 	default:
 		if reply.ReadOnly(w, r) {
@@ -83,9 +89,18 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, front http.Handl
 	front.ServeHTTP(w, &clone)
 }
 
+// cleaned takes empty parts and dots out of a path below an index.
+func cleaned(rest string) string {
+	clean := strings.TrimPrefix(path.Clean("/"+rest), "/")
+	if clean != "" && (strings.HasSuffix(rest, "/") || strings.HasSuffix(rest, "/.") || strings.HasSuffix(rest, "/..")) {
+		clean += "/"
+	}
+	return clean
+}
+
 // redirect sends to an address relative to the request's own. It holds for now: rules
 // can change.
-func redirect(w http.ResponseWriter, r *http.Request, ref, sentence string) {
+func redirect(w http.ResponseWriter, r *http.Request, status int, ref, sentence string) {
 	if !reply.ReadOnly(w, r) {
 		return
 	}
@@ -93,5 +108,5 @@ func redirect(w http.ResponseWriter, r *http.Request, ref, sentence string) {
 		ref += "?" + r.URL.RawQuery
 	}
 	w.Header().Set("Location", ref)
-	reply.Text(w, r, http.StatusFound, sentence)
+	reply.Text(w, r, status, sentence)
 }

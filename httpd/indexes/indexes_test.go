@@ -41,7 +41,14 @@ func TestHandler(t *testing.T) {
 		{"GET", "/corp/pypi", 404, ""},
 		{"POST", "/corp/pypi", 405, ""},
 		{"GET", "/corp/corp/simple/", 404, ""},
-		{"GET", "/corp/..%2f..%2fetc", 404, ""},
+		// As some clients join addresses. The index's own front would lead to the default one.
+		{"GET", "/corp/simple//brie/?a=b", 307, "/corp/simple/brie/?a=b"},
+		{"GET", "/corp//simple/brie", 307, "/corp/simple/brie"},
+		{"GET", "/corp/simple/./brie/../curd/", 307, "/corp/simple/curd/"},
+		{"GET", "/corp/simple/%2e%2e/%2e%2e/simple/brie/", 307, "/corp/simple/brie/"},
+		{"POST", "/corp/simple//brie/", 405, ""},
+		{"GET", "/corp/..%2f..%2fetc", 307, "/corp/etc"}, // where nothing is
+		{"GET", "/corp/etc", 404, ""},
 		{"GET", "/simple/corp-tools/", 302, "/corp/simple/corp-tools/"},
 		{"HEAD", "/simple/corp-tools/", 302, "/corp/simple/corp-tools/"},
 		{"GET", "/simple/corp-tools", 302, "/corp/simple/corp-tools/"},
