@@ -163,8 +163,12 @@ func (b *bulk) flush() error {
 		if err != nil {
 			return err
 		}
+		n, err := b.notes.peek(page.Name)
+		if err != nil {
+			return err
+		}
 		stored, _, err := b.cat.Serial(page.Name)
-		if err == nil && len(held) == 0 && (stored == 0 || stored < page.LastSerial) {
+		if err == nil && len(held) == 0 && !n.carried() && (stored == 0 || stored < page.LastSerial) {
 			group = append(group, page)
 		}
 	}

@@ -144,9 +144,13 @@ func (e *Engine) look(name pypi.Name, mode removals, class budget.Class, alive f
 	if ours(err) {
 		return 0, err
 	}
-	if wire.CauseOf(err) == wire.Gone {
+	switch {
+	case wire.CauseOf(err) == wire.Gone && known && n.carried():
+		// It never was the index's: nothing is followed in removing it.
+		err = e.notes.edit(name, func(n *note) { n.asked(name, e.now(), e.followedSince()) })
+	case wire.CauseOf(err) == wire.Gone:
 		removed, err = e.gone(name, mode, err)
-	} else if err == nil {
+	case err == nil:
 		removed, err = e.take(name, n, mode, answer)
 	}
 	if mode == forClient && !known && err != nil {
@@ -214,6 +218,9 @@ func (e *Engine) take(name pypi.Name, n note, mode removals, answer *upstream.An
 	held, err := e.cat.Held(name)
 	if err != nil {
 		return 0, err
+	}
+	if n.carried() {
+		old, held = nil, nil // what the index says replaces what people have carried here
 	}
 	isHeld := func(d pypi.Digest) bool { _, ok := held[d]; return ok }
 	change := plan.Reconcile(old, answer.Project, isHeld, mode == followAll)

@@ -25,6 +25,7 @@ type Deps struct {
 	Wishes    func() ([]string, error)
 	Logs      func() []string // the last lines, the newest last
 	Sync      func() error    // asks for a pass, and does not wait for it
+	Import    func() error    // begins to bring in what is on USB sticks, and does not wait for it
 	SetClock  func(time.Time) error
 	SetPIN    func(string) error
 	ShutDown  func() error // begins it, and does not wait for it

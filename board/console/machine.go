@@ -80,6 +80,8 @@ func (s *session) do(r request) {
 		a.Logs = s.d.Logs()
 	case "sync":
 		err = s.d.Sync()
+	case "import":
+		err = s.d.Import()
 	case "clock":
 		err = s.d.SetClock(r.Time)
 	case "pin":

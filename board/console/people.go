@@ -19,6 +19,7 @@ func commands() []command {
 		{"status", "how the box is", false, (*session).status},
 		{"address", "what to type into a browser, and for pip", false, (*session).address},
 		{"sync", "bring in now what is wanted", true, (*session).sync},
+		{"import", "bring in the packages on the USB stick", true, (*session).importing},
 		{"wishes", "what was asked for and is not here yet", false, (*session).wishes},
 		{"logs", "the last lines of the log", false, (*session).logs},
 		{"clock", "set the clock: clock 2026-11-23 14:05, in UTC", true, (*session).clock},
@@ -125,6 +126,10 @@ func (s *session) address(string) {
 }
 
 func (s *session) sync(string) { s.done(s.d.Sync(), "It begins. Type status to see how it goes.") }
+
+func (s *session) importing(string) {
+	s.done(s.d.Import(), "It begins. Type status to see how it goes.")
+}
 
 func (s *session) wishes(string) {
 	wishes, err := s.d.Wishes()

@@ -22,6 +22,9 @@ type box struct {
 	off    int
 	names  []string
 	now    time.Time
+
+	stick    bool
+	imported int
 }
 
 func newBox() *box {
@@ -37,6 +40,13 @@ func (b *box) deps() Deps {
 		Wishes:    func() ([]string, error) { return b.names, nil },
 		Logs:      func() []string { return []string{"12:00:01 INFO stopping reason=\"\x1b]0;title\x07\""} },
 		Sync:      func() error { b.synced++; return nil },
+		Import: func() error {
+			if !b.stick {
+				return errors.New("there is no USB stick here")
+			}
+			b.imported++
+			return nil
+		},
 		SetClock: func(t time.Time) error {
 			if t.Year() < 2026 {
 				return errors.New("that is before this program was made")
@@ -91,6 +101,7 @@ func TestChangesNeedThePIN(t *testing.T) {
 		{"\x03", "> ", 0, 0}, // given up
 		{"open-sesame-1\r", "no such command", 0, 0},
 		{"3\rOPEN\b\b\b\bopen-sesame-1\r", "It begins.", 1, 0},
+		{"import\r", "That did not work: there is no USB stick here", 1, 0},
 		{"off\n", "Shutting down.", 1, 1},
 		{"logout\rsync\r", "PIN: ", 1, 1},
 		{"x\r\rx\rsync\rx\rsync\rx\r", "too many wrong PINs. Try again in 3 seconds", 1, 1},
@@ -102,6 +113,15 @@ func TestChangesNeedThePIN(t *testing.T) {
 		if strings.Contains(said, "open-sesame") && strings.Contains(step.want, "begins") {
 			t.Errorf("the PIN is shown: %q", said)
 		}
+	}
+	b, s = newBox(), &session{}
+	b.stick = true
+	typed(b, s, "import\r")
+	if b.imported != 0 {
+		t.Error("it imports without a PIN")
+	}
+	if said := typed(b, s, "open-sesame-1\r"); b.imported != 1 || !strings.Contains(said, "It begins.") {
+		t.Errorf("import: %q, %d times", said, b.imported)
 	}
 	b, s = newBox(), &session{}
 	typed(b, s, "sync\ropen-sesame-1\r")

@@ -71,11 +71,17 @@ func (b *administration) State() (any, string, error) {
 	}
 	s.Serving = true
 	sentence := fmt.Sprintf("%s: %s. %d files of %d projects are here. %s", s.Health.Severity, s.Health.Summary, s.Store.Files, s.Store.Projects, s.Sync.Line.Sentence)
+	if s.Import != nil {
+		sentence += " " + s.Import.String()
+	}
 	return s, sentence, nil
 }
 
 // Sync implements admin.Box.
 func (b *administration) Sync() { b.app.Engine.Poke() }
+
+// Import implements admin.Box.
+func (b *administration) Import() error { return b.app.Import() }
 
 // Clock implements admin.Box.
 func (b *administration) Clock(now time.Time) error { return b.app.SetClock(now) }

@@ -58,6 +58,10 @@ type App struct {
 	// before Serve, for tests.
 	Watchdog func() (watchdog.Device, error)
 
+	// IsStick tells whether a stick is mounted at a folder; nil: by its device. It is set
+	// before Serve, for tests.
+	IsStick func(folder string) bool
+
 	log    *slog.Logger
 	gate   gate     // requests under way
 	calls  calls    // of its own methods
@@ -69,6 +73,8 @@ type App struct {
 	timing timing
 	recent *recent        // lines of the log
 	sticks *stick.Watcher // nil: they are left alone
+	// imports brings in what is on them.
+	imports imports
 
 	modem      *modem.Gauge // nil: it is not asked
 	mayRoam    bool

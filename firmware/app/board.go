@@ -26,7 +26,7 @@ import (
 type Panel struct {
 	// Say tells a person something that is not to be kept; nil: the log does.
 	Say func(text string)
-	// Stick is a USB stick that one short press imports from; nil: there are none.
+	// Stick is what one short press imports from; nil: the sticks of the box.
 	Stick Stick
 	// Network forgets the network settings of the machine; nil: it has none of ours.
 	Network func() error
@@ -55,7 +55,7 @@ type Panel struct {
 	missing []any  // what was not found, as attributes of the log
 }
 
-// Stick is what one short press of the button imports from.
+// Stick is where one short press of the button imports from.
 type Stick interface {
 	// Inserted tells whether there is one now. It must be quick.
 	Inserted() bool
@@ -275,6 +275,9 @@ func (p *Panel) switchOff() error {
 // the App.
 func (a *App) Install(p *Panel, end func()) {
 	a.panel = p
+	if p.Stick == nil {
+		p.Stick = sticksOf{a}
+	}
 	if a.machine != nil {
 		p.useMachine(a.machine)
 	}

@@ -64,6 +64,9 @@ func (a *App) Confine() error {
 // readable is what may be read besides.
 func readable(c config.Config) []string {
 	paths := append(clock.LeaseFolders(), surroundings...)
+	if c.Stick.Folder != "" {
+		paths = append(paths, c.Stick.Folder) // what the init mounts there
+	}
 	files := []string{c.TLS.Certificate, c.TLS.Key, c.Upstream.CAFile, os.Getenv("SSL_CERT_FILE")}
 	for _, file := range files {
 		if file == "" {

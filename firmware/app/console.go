@@ -90,6 +90,7 @@ func (a *App) newConsole(stop func()) *console.Console {
 		Status: a.consoleStatus, Wishes: a.consoleWishes, Logs: a.recent.all, SetClock: a.SetClock,
 		Addresses: a.addresses,
 		Sync:      a.consoleSync,
+		Import:    a.Import,
 		SetPIN: func(pin string) error {
 			return a.during(func() error { return a.choosePassphrase(pin) })
 		},
@@ -173,8 +174,9 @@ type ConsoleStatus struct {
 	Waiting  string `json:"waiting,omitempty"` // why nothing is fetched by itself
 	Wishes   int    `json:"wishes"`
 	Problems int    `json:"problems"`
-	Clock    string `json:"clock"`           // a sentence
-	Image    string `json:"image,omitempty"` // which version runs, what waits, what was given back; a sentence
+	Clock    string `json:"clock"`            // a sentence
+	Import   string `json:"import,omitempty"` // from a USB stick; a sentence
+	Image    string `json:"image,omitempty"`  // which version runs, what waits, what was given back; a sentence
 }
 
 func (a *App) consoleStatus() ([]string, any, error) {
@@ -202,6 +204,10 @@ func (a *App) consoleStatus() ([]string, any, error) {
 	if c.Syncing {
 		p := s.Sync.Progress
 		lines = append(lines, fmt.Sprintf("A sync is under way: %d MB of %d MB.", p.BytesDone>>20, p.Bytes>>20))
+	}
+	if i := a.Imported(); i != nil {
+		c.Import = i.String()
+		lines = append(lines, c.Import)
 	}
 	for _, m := range a.mistakes.all() {
 		lines = append(lines, "A mistake in the settings: "+m)

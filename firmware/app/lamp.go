@@ -12,7 +12,7 @@ type scene struct {
 	identify bool            // somebody asked which box this is
 	broken   bool            // the disk is read-only, or gives errors
 	verdict  health.Severity // of all probes
-	syncing  bool
+	syncing  bool            // or importing
 }
 
 // state is what the light says of a scene: the most urgent that holds.
@@ -49,6 +49,7 @@ func (a *App) scene() scene {
 	}
 	s.broken = a.storeTrouble() != nil
 	leave()
+	s.syncing = s.syncing || a.imports.running()
 	s.verdict = a.Health.Verdict().Severity
 	if a.vitals != nil {
 		s.broken = s.broken || broken(a.vitals.Latest())

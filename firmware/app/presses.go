@@ -30,7 +30,7 @@ func (b *presses) Pressed(p button.Press) {
 	b.panel.log.Info("the button was pressed", "how", p)
 	switch p {
 	case button.Once:
-		if s := b.panel.Stick; s != nil && s.Inserted() {
+		if s := b.panel.Stick; s.Inserted() {
 			s.Import()
 			return
 		}

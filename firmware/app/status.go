@@ -33,6 +33,7 @@ type Status struct {
 	Scrub    Scrub                `json:"scrub"`
 	Machine  *MachineState        `json:"machine,omitempty"`  // nil: the init is not ours, or does not answer
 	Releases *Releases            `json:"releases,omitempty"` // nil: nobody is asked
+	Import   *ImportStatus        `json:"import,omitempty"`   // from a USB stick; nil: there was none since the start
 	Record   []link.Event         `json:"record"`             // what became of the line lately, the newest last
 }
 
@@ -81,7 +82,7 @@ func (a *App) Status() (Status, error) {
 	if m, known := a.updates.now(); known {
 		s.Machine = &m
 	}
-	s.Releases = a.releases()
+	s.Releases, s.Import = a.releases(), a.Imported()
 	waiting, err := a.Store.Waiting()
 	if err != nil {
 		return s, err

@@ -9,8 +9,7 @@ import (
 )
 
 // startDevices starts what goes on at the serial ports, the watchdog, the modem and the
-// sticks. All
-// of it ends with ctx; stop ends Serve.
+// sticks. All of it ends with ctx; stop ends Serve.
 func (a *App) startDevices(ctx context.Context, stop func(), running *sync.WaitGroup, address net.Addr) {
 	talk := a.newConsole(stop)
 	running.Go(func() { talk.Run(ctx) })
@@ -23,16 +22,17 @@ func (a *App) startDevices(ctx context.Context, stop func(), running *sync.WaitG
 	if name := a.config.Modem.Interface; name != "" {
 		running.Go(func() { a.countModem(ctx, name) })
 	}
+	running.Go(func() { a.runImports(ctx) })
 	if a.sticks = a.newSticks(); a.sticks != nil {
 		running.Go(func() { a.watchSticks(ctx) })
 	}
 }
 
-// newSticks makes what looks for USB sticks; nil where the settings want none, or the
-// kernel will not let this process mount any.
+// newSticks makes what looks for USB sticks; nil where the settings want none, the init
+// mounts them, or the kernel will not let this process mount any.
 func (a *App) newSticks() *stick.Watcher {
 	folder := a.config.Stick.Folder
-	if folder == "" {
+	if folder == "" || a.machine != nil { // else our init mounts them there
 		return nil
 	}
 	if a.confined != nil {

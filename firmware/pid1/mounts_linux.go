@@ -33,7 +33,9 @@ func mountKernel() error {
 			return fmt.Errorf("mount %s: %w", m.path, err)
 		}
 	}
-	return os.MkdirAll(runFolder, 0o755)
+	// That of the sticks too: a confined program may read only below what was there when
+	// it started.
+	return os.MkdirAll(sticksFolder, 0o755)
 }
 
 // mountLate mounts what some kernels have, and some have as a module only.

@@ -68,7 +68,7 @@ func writeUsers() error {
 
 // arguments are those of the program.
 func (b *box) arguments() []string {
-	args := []string{"serve", "--forgive", "--config", settingsFile, "--data", programData, "--set", "watchdog.enabled=false"}
+	args := []string{"serve", "--forgive", "--config", settingsFile, "--data", programData, "--set", "watchdog.enabled=false", "--set", "stick.folder=" + sticksFolder}
 	if at := b.listens(); at != b.settings.Serve.Listen {
 		args = append(args, "--listen", at)
 	}

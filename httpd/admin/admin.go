@@ -50,6 +50,9 @@ type Box interface {
 	State() (value any, sentence string, err error)
 	// Sync asks for a pass now. It does not wait for it.
 	Sync()
+	// Import begins to bring in the packages on USB sticks that are plugged in. It does
+	// not wait for that. Its error is a sentence for people.
+	Import() error
 	// Clock sets the clock of the box to the time that a browser says it is. Its error
 	// is a sentence for people.
 	Clock(now time.Time) error
@@ -108,6 +111,7 @@ func New(d Deps) *Handler {
 	h.mux.HandleFunc("POST "+Path+"login", h.login)
 	h.mux.HandleFunc("POST "+Path+"logout", h.within(h.logout))
 	h.mux.HandleFunc("POST "+Path+"sync", h.within(h.sync))
+	h.mux.HandleFunc("POST "+Path+"import", h.within(h.importing))
 	h.mux.HandleFunc("PUT "+Path+"update", h.within(h.update))
 	h.mux.HandleFunc("POST "+Path+"update", h.within(h.updateForm))
 	h.mux.HandleFunc("POST "+Path+"clock", h.within(h.clock))
@@ -255,6 +259,17 @@ func (h *Handler) logout(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) sync(w http.ResponseWriter, r *http.Request) {
 	h.Box.Sync()
 	h.Log.Info("a sync was asked for", "client", r.RemoteAddr)
+	w.Header().Set("Location", ".")
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+// importing begins an import from USB sticks.
+func (h *Handler) importing(w http.ResponseWriter, r *http.Request) {
+	if err := h.Box.Import(); err != nil {
+		h.show(w, r, http.StatusConflict, view{In: true, Problem: "Nothing is imported: " + err.Error() + "."})
+		return
+	}
+	h.Log.Info("an import was asked for", "client", r.RemoteAddr)
 	w.Header().Set("Location", ".")
 	w.WriteHeader(http.StatusSeeOther)
 }

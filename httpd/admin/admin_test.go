@@ -19,13 +19,15 @@ import (
 
 // board is a box with a passphrase.
 type board struct {
-	epoch   atomic.Uint64
-	synced  atomic.Int32
-	clock   atomic.Int64 // what it was set to
-	inside  atomic.Int32
-	most    atomic.Int32
-	unset   bool
-	failing error
+	epoch  atomic.Uint64
+	synced atomic.Int32
+
+	imported atomic.Int32
+	clock    atomic.Int64 // what it was set to
+	inside   atomic.Int32
+	most     atomic.Int32
+	unset    bool
+	failing  error
 }
 
 func (b *board) Passphrase(s string) (bool, error) {
@@ -43,6 +45,14 @@ func (b *board) State() (any, string, error) {
 	return map[string]int{"files": 3}, "All is <well>.", b.failing
 }
 func (b *board) Sync() { b.synced.Add(1) }
+
+// Import has a stick the first time.
+func (b *board) Import() error {
+	if b.imported.Add(1) > 1 {
+		return errors.New("there is no USB stick here")
+	}
+	return nil
+}
 func (b *board) Clock(now time.Time) error {
 	b.clock.Store(now.UnixMilli())
 	return b.failing
@@ -117,6 +127,12 @@ func TestSession(t *testing.T) {
 	if w := d.do(request("POST", "/admin/sync", "", "Cookie", cookie)); w.Code != 303 || d.board.synced.Load() != 1 {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
+	if w := d.do(request("POST", "/admin/import", "", "Cookie", cookie)); w.Code != 303 || d.board.imported.Load() != 1 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if w := d.do(request("POST", "/admin/import", "", "Cookie", cookie)); w.Code != 409 || !strings.Contains(w.Body.String(), "Nothing is imported: there is no USB stick here.") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
 	if w := d.do(request("POST", "/admin/logout", "", "Cookie", cookie)); w.Code != 303 || w.Result().Cookies()[0].MaxAge >= 0 {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}
@@ -180,6 +196,7 @@ func TestRefused(t *testing.T) {
 		status int
 	}{
 		{"no session", request("POST", "/admin/sync", ""), 401},
+		{"no session, to import", request("POST", "/admin/import", ""), 401},
 		{"a session that is made up", request("POST", "/admin/sync", "", "Cookie", cookieName+"=AAAAAAAAAAAAAAAAAAAAAAAAAA"), 401},
 		{"a name of somebody else's", request("POST", "/admin/sync", "", "Cookie", cookie, "Host", "evil.example"), 421},
 		{"the same with our port", request("GET", "/admin/", "", "Cookie", cookie, "Host", "evil.example:8080"), 421},

@@ -136,6 +136,12 @@ func (b *statusPage) box(s app.Status) {
 		}
 		b.line("cached", "%d of them and of their metadata, %s; %s", c.Files, bytesText(c.Bytes), within)
 	}
+	if i := s.Import; i != nil {
+		b.line("import", "%s", i)
+		for _, r := range i.Refused {
+			b.line("", "%s: %s", r.Filename, r.Reason)
+		}
+	}
 	if s.Root != "" {
 		b.line("https", "root certificate at /ca.crt, SHA-256 %s", s.Root)
 	}
