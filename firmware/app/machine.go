@@ -23,6 +23,10 @@ func FindMachine() *machine.Client {
 	return nil
 }
 
+// AwaitMachine waits until an init of ours has brought up what the program works on, where
+// it has started it before. Until it returns without an error, nothing must touch the data.
+func AwaitMachine(ctx context.Context) error { return machine.AwaitGate(ctx) }
+
 // ConsoleOnly begins a line for the console of a machine with an init of ours, which keeps
 // it nowhere.
 const ConsoleOnly = machine.ConsoleOnly

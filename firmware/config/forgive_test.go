@@ -59,7 +59,7 @@ invert = "maybe"
 // TestForgiveNothing: a good file is as ever.
 func TestForgiveNothing(t *testing.T) {
 	path := write(t, filepath.Join(t.TempDir(), "cheeseboard.toml"), "[sync]\ninterval = \"1h\"\n")
-	c, f, err := Sources{File: path, Set: []string{"sync.latest=3"}, Environ: []string{"CHEESEBOARD_MACHINE=/run/x"}}.Forgive()
+	c, f, err := Sources{File: path, Set: []string{"sync.latest=3"}, Environ: []string{"CHEESEBOARD_MACHINE=/run/x", "CHEESEBOARD_MACHINE_GATE=3"}}.Forgive()
 	if err != nil || f != nil || f.Lines() != nil {
 		t.Fatalf("got %v, %v", f, err)
 	}

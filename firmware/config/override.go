@@ -12,9 +12,14 @@ const (
 	// FileVariable is the environment variable that names the file.
 	FileVariable = "CHEESEBOARD_CONFIG"
 
-	// machineVariable is firmware/machine's, by which an init of ours is found.
+	// machineVariable and gateVariable are firmware/machine's, by which an init of ours is
+	// found, and waited for.
 	machineVariable = "CHEESEBOARD_MACHINE"
+	gateVariable    = "CHEESEBOARD_MACHINE_GATE"
 )
+
+// notSettings begin as settings do, and are none.
+var notSettings = []string{FileVariable, machineVariable, gateVariable}
 
 // ApplyEnv sets what the variables of environ say, which is a list of
 // "NAME=value" as os.Environ gives it; of a name that is there twice the last
@@ -26,7 +31,7 @@ func ApplyEnv(c *Config, environ []string) error {
 	var problems Problems
 	for i, assignment := range environ {
 		name, text, _ := strings.Cut(assignment, "=")
-		if !strings.HasPrefix(name, envPrefix) || strings.HasPrefix(name, envTestPrefix) || name == FileVariable || name == machineVariable {
+		if !strings.HasPrefix(name, envPrefix) || strings.HasPrefix(name, envTestPrefix) || slices.Contains(notSettings, name) {
 			continue
 		}
 		later := func(other string) bool { return strings.HasPrefix(other, name+"=") }

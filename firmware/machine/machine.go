@@ -23,6 +23,12 @@ import (
 // there is no init of ours, and what depends on it is absent.
 const Env = "CHEESEBOARD_MACHINE"
 
+// GateEnv names the variable by which init tells the program of a gate: the number of a
+// file descriptor, the end of a pipe. The program may be started before there is what it
+// works on; then it waits there until a byte has come. Where the pipe ends without one, it
+// is not wanted any more.
+const GateEnv = "CHEESEBOARD_MACHINE_GATE"
+
 // Socket is where init makes it.
 const Socket = "/run/cheeseboard/machine.sock"
 

@@ -43,6 +43,9 @@ type box struct {
 	wrong    []string // in the settings
 	data     disk.Report
 	network  *network.Manager
+	messages <-chan program.Message         // of the program
+	deaf     context.CancelFunc             // ends them
+	early    *early                         // nil: it was not started early, or goes on
 	keeper   atomic.Pointer[program.Keeper] // nil: the machine is being brought up
 	updater  *update.Updater
 	notes    *notebook
@@ -163,6 +166,10 @@ func (b *box) start(ctx context.Context) {
 	b.findCard(ctx)
 	b.startWatchdog(ctx)
 	b.readSettings()
+	unheard := b.hearProgram(ctx)
+	if unheard == nil {
+		b.startEarly()
+	}
 	b.startNetwork(ctx)
 	b.openData(ctx)
 	b.setClock()
@@ -170,11 +177,12 @@ func (b *box) start(ctx context.Context) {
 	if err := b.listen(ctx); err != nil {
 		b.log.Error("the program cannot speak to init", "reason", err)
 	}
-	if err := b.startProgram(ctx); err != nil {
-		b.log.Error("the program cannot be kept", "reason", err)
-		b.order(machine.Reboot, err.Error())
+	if unheard != nil {
+		b.log.Error("the program cannot be kept", "reason", unheard)
+		b.order(machine.Reboot, unheard.Error())
 		return
 	}
+	b.startProgram(ctx)
 	b.startTending(ctx)
 	b.begin("memory", func() { settle(ctx) })
 }

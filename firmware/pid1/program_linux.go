@@ -22,21 +22,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// startProgram starts the program, and has it kept running.
-func (b *box) startProgram(ctx context.Context) error {
+// hearProgram makes the socket on which the program says how it is, until it has ended.
+func (b *box) hearProgram(ctx context.Context) error {
 	if err := writeUsers(); err != nil {
 		b.log.Warn("the names of users", "reason", err)
 	}
-	// It is heard until it has ended, though all else is told to end.
+	// It is heard though all else is told to end.
 	listening, stop := context.WithCancel(context.WithoutCancel(ctx))
 	messages, err := program.Listen(listening, notifySocket)
 	if err != nil {
 		stop()
 		return err
 	}
+	b.messages, b.deaf = messages, stop
+	return nil
+}
+
+// startProgram starts the program, and has it kept running.
+func (b *box) startProgram(ctx context.Context) {
 	restarts := -1
 	k := program.New(program.Options{
-		Start: b.launch, Messages: messages, Log: b.log,
+		Start: b.launch, Messages: b.messages, Log: b.log,
 		Changed: func(s program.State) {
 			if s.Last != "" && !s.Ready && s.Restarts != restarts {
 				restarts = s.Restarts
@@ -53,10 +59,9 @@ func (b *box) startProgram(ctx context.Context) error {
 	})
 	b.keeper.Store(k)
 	b.begin("program", func() {
-		defer stop()
+		defer b.deaf()
 		k.Run(ctx)
 	})
-	return nil
 }
 
 // writeUsers gives the users names, for whoever looks.
@@ -103,9 +108,18 @@ type launched struct {
 	last  *lastLine
 }
 
-// launch starts the program as a user of its own, which may do two things beside: serve
-// on port 80, and set the clock.
+// launch starts the program, or lets the one go on that was started early.
 func (b *box) launch() (program.Running, error) {
+	args := b.arguments()
+	if early := b.letThrough(args); early != nil {
+		return early, nil
+	}
+	return b.spawn(args, nil)
+}
+
+// spawn starts the program as a user of its own, which may do two things beside: serve
+// on port 80, and set the clock. gate, if not nil, is where it waits.
+func (b *box) spawn(args []string, gate *os.File) (*launched, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
@@ -115,7 +129,11 @@ func (b *box) launch() (program.Running, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := b.reaper.Start(programFile, b.arguments(), environment(program.DefaultWatchdog), []*os.File{null, write, write}, &syscall.SysProcAttr{
+	env, files := environment(program.DefaultWatchdog), []*os.File{null, write, write}
+	if gate != nil {
+		env, files = append(env, fmt.Sprintf("%s=%d", machine.GateEnv, len(files))), append(files, gate)
+	}
+	p, err := b.reaper.Start(programFile, args, env, files, &syscall.SysProcAttr{
 		Setsid:      true,
 		Credential:  &syscall.Credential{Uid: programUser, Gid: programUser},
 		AmbientCaps: []uintptr{unix.CAP_NET_BIND_SERVICE, unix.CAP_SYS_TIME},

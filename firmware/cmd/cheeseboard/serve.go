@@ -32,6 +32,12 @@ func serve(c *cobra.Command, f *flags) error {
 		strictly := opened
 		opened = func(c app.Config) (*app.App, error) { return app.OpenForgiving(c, forgiven, strictly) }
 	}
+	if err := app.AwaitMachine(c.Context()); err != nil {
+		if c.Context().Err() != nil {
+			err = nil // it was told to end
+		}
+		return err
+	}
 	supervisor := app.OpenSupervisor(log)
 	panel := app.OpenPanel(settings, log)
 	only := ""
