@@ -23,6 +23,9 @@ func (a *App) addProbes() {
 	add("space", a.probeSpace)
 	add("upstream", a.probeUpstream)
 	a.Health.Add("clock", a.timing.probe)
+	if a.config.TLS.Address != "" {
+		a.Health.Add("https", a.secure.probe)
+	}
 	if a.modem != nil {
 		a.Health.Add("modem", a.probeModem)
 	}

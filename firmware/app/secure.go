@@ -14,8 +14,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"cheeseboard/firmware/certs"
+	"cheeseboard/firmware/health"
 	"cheeseboard/httpd"
 	"cheeseboard/storage"
 	"cheeseboard/storage/durable"
@@ -29,6 +31,33 @@ type secure struct {
 	mu        sync.Mutex
 	authority *certs.Authority // nil: a certificate from elsewhere, or no https
 	address   net.Addr         // nil until it listens
+	failed    error            // why https is not served, although it is wanted
+}
+
+// rootLeft is how long before the end of its root a box says that another is needed.
+const rootLeft = 90 * 24 * time.Hour
+
+// probe tells how https is.
+func (s *secure) probe() health.Finding {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	const action = "remove authority.pem from the data folder and start the box anew, then have clients trust its new root (/ca.crt)"
+	switch {
+	case s.failed != nil:
+		return attention(action, "https is not served: %v", s.failed)
+	case s.authority != nil && time.Until(s.authority.Ends()) < rootLeft:
+		return attention(action, "the root certificate of this box ends on %s", s.authority.Ends().Format(time.DateOnly))
+	case s.address == nil:
+		return health.Finding{Summary: "https is not served yet"}
+	}
+	return well("https is served")
+}
+
+// without notes why https is not served.
+func (s *secure) without(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failed = err
 }
 
 func (s *secure) root() []byte {
@@ -62,6 +91,12 @@ func (a *App) listenSecure() (net.Listener, *http.Server, error) {
 	certificate, err := a.certificates()
 	if errors.Is(err, storage.ErrFull) {
 		a.log.Error("on a full disk no authority can be made: https is not served", "reason", err)
+		return nil, nil, nil
+	}
+	if err != nil && c.Certificate == "" && c.Key == "" {
+		// No setting is wrong, and what is here can be had without https.
+		a.log.Error("https is not served", "reason", err)
+		a.secure.without(err)
 		return nil, nil, nil
 	}
 	if err != nil {

@@ -150,6 +150,9 @@ func (a *Authority) Root() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.root.Raw})
 }
 
+// Ends is when the root ends. Then another has to be made, and installed by all clients.
+func (a *Authority) Ends() time.Time { return a.root.NotAfter }
+
 // Fingerprint is the SHA-256 of the root, by which people compare it.
 func (a *Authority) Fingerprint() string { return fingerprint(a.root.Raw) }
 
@@ -169,7 +172,8 @@ func (a *Authority) Certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) 
 	defer a.mu.Unlock()
 	now := a.now()
 	if a.leaf != nil {
-		ending := now.After(a.leaf.Leaf.NotAfter.Add(-leafLeft)) || now.Before(a.leaf.Leaf.NotBefore)
+		last := !a.leaf.Leaf.NotAfter.Before(a.root.NotAfter) // another would end no later
+		ending := now.After(a.leaf.Leaf.NotAfter.Add(-leafLeft)) && !last || now.Before(a.leaf.Leaf.NotBefore)
 		if !ending && now.Sub(a.looked) < lookEvery && !now.Before(a.looked) {
 			return a.leaf, nil
 		}

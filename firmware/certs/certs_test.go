@@ -248,3 +248,27 @@ func TestFiles(t *testing.T) {
 		t.Error("one that is being replaced is not served any more")
 	}
 }
+
+// TestRootComesToItsEnd: no certificate can last longer than its root, so that none is
+// made anew for that at each connection.
+func TestRootComesToItsEnd(t *testing.T) {
+	b := newBoard()
+	a, _ := authority(t, b)
+	for _, left := range []time.Duration{leafLeft / 2, time.Hour, -time.Hour} {
+		b.now = a.Ends().Add(-left)
+		first, err := a.Certificate(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := a.Certificate(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first != again {
+			t.Errorf("%v before the end of the root each connection has a certificate made", left)
+		}
+		if left > 0 && trusts(t, a, "cheese.local", b.now) != nil {
+			t.Errorf("%v before the end of the root it is not trusted any more", left)
+		}
+	}
+}
