@@ -2,6 +2,7 @@ package upstreamtest
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -49,6 +50,21 @@ func NewIndex() *Index {
 		projects: make(map[pypi.Name][]state),
 		byPath:   make(map[string]*file),
 	}
+}
+
+// twin gives an index like x, which goes its own way from there. They have files and
+// states in common, which never change.
+func (x *Index) twin() *Index {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	twin := &Index{
+		serial: x.serial, now: x.now, byPath: maps.Clone(x.byPath), journal: slices.Clone(x.journal),
+		projects: make(map[pypi.Name][]state, len(x.projects)),
+	}
+	for name, history := range x.projects {
+		twin.projects[name] = slices.Clone(history)
+	}
+	return twin
 }
 
 // ReplaceFile puts other bytes under a name that is there, as PyPI would never

@@ -2,6 +2,7 @@ package upstreamtest
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -153,8 +154,38 @@ func TestChangesWhileServing(t *testing.T) {
 	group.Wait()
 }
 
+// TestSampleIndexesAreApart changes one of two: the other, and those to come, are as before.
+func TestSampleIndexesAreApart(t *testing.T) {
+	changed, other := SampleIndex(1), SampleIndex(1)
+	serial, files := other.Serial(), other.Filenames("cheddar")
+	if err := changed.Yank("cheddar", files[0], "spoilt"); err != nil {
+		t.Fatal(err)
+	}
+	if err := changed.ReplaceFile("cheddar", files[1], []byte("other bytes"), Facts{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := changed.RemoveFile("cheddar", files[2]); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := changed.AddWheel(Wheel{Name: "cheddar", Version: "9.0"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := changed.RemoveProject("stilton"); err != nil {
+		t.Fatal(err)
+	}
+	fresh := makeSample(1)
+	for name, index := range map[string]*Index{"other": other, "next": SampleIndex(1)} {
+		if index.Serial() != serial || !slices.Equal(index.Filenames("cheddar"), files) || len(index.Projects()) != 14 {
+			t.Errorf("%s: serial %d (was %d), %q, %q", name, index.Serial(), serial, index.Filenames("cheddar"), index.Projects())
+		}
+		if !reflect.DeepEqual(index.projects, fresh.projects) || !reflect.DeepEqual(index.byPath, fresh.byPath) || !reflect.DeepEqual(index.journal, fresh.journal) {
+			t.Errorf("%s: it differs from a new one", name)
+		}
+	}
+}
+
 func TestSampleIndex(t *testing.T) {
-	index, again, other := SampleIndex(1), SampleIndex(1), SampleIndex(2)
+	index, again, other := SampleIndex(1), makeSample(1), SampleIndex(2)
 	if len(index.Projects()) != 14 {
 		t.Errorf("projects: %v", index.Projects())
 	}

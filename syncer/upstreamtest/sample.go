@@ -1,6 +1,9 @@
 package upstreamtest
 
-import "fmt"
+import (
+	"fmt"
+	"sync"
+)
 
 // SampleIndex makes a small dairy: 15 projects that lean on one another, with
 // most of what an index can hold. seed varies the filler in the files; the names
@@ -22,7 +25,29 @@ import "fmt"
 //	edam          1.0, deprecated with a reason; states provenance, at an address that refuses
 //	limburger     1.0, quarantined: no files, not in the root list
 //	cheeseplate   1.0: needs cheddar[aged], parmesan, and others by markers
-func SampleIndex(seed uint64) *Index {
+func SampleIndex(seed uint64) *Index { return samples.take(seed) }
+
+// samples has what SampleIndex made last. Making it costs more than most tests that use it.
+var samples shelf
+
+// shelf has the last index that it gave, as it was new. It is safe for concurrent use.
+type shelf struct {
+	mu    sync.Mutex
+	seed  uint64
+	index *Index
+}
+
+func (h *shelf) take(seed uint64) *Index {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.index == nil || h.seed != seed {
+		h.seed, h.index = seed, makeSample(seed)
+	}
+	return h.index.twin()
+}
+
+// makeSample is SampleIndex, and makes every file.
+func makeSample(seed uint64) *Index {
 	b := sample{index: NewIndex(), seed: seed}
 	b.curds()
 	b.blues()
