@@ -94,7 +94,8 @@ type App struct {
 	confined []string
 	// guesses counts wrong tokens and passphrases.
 	guesses *throttle.Throttle
-	fresh   string // see FirstPassphrase
+	trying  sync.Mutex // held while a PIN is tried at the console
+	fresh   string     // see FirstPassphrase
 
 	opened    time.Time
 	responses metrics.Responses // of all fronts

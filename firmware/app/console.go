@@ -137,12 +137,15 @@ func browserURLs(urls []string) []string {
 	return urls
 }
 
-// checkPIN tries the passphrase of the administration. Wrong ones make the next wait.
+// checkPIN tries the passphrase of the administration, one at a time whatever port it came
+// from. Wrong ones make the next wait.
 func (a *App) checkPIN(guesses *throttle.Throttle, pin string) (bool, time.Duration, error) {
 	const who = "console" // all ports are one
 	if a.admin == nil {
 		return false, 0, errors.New("there is no administration here: access.admin is off")
 	}
+	a.trying.Lock() // or as many would be tried at once as there are ports
+	defer a.trying.Unlock()
 	if wait := guesses.Wait(who); wait > 0 {
 		return false, wait, nil
 	}
