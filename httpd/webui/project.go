@@ -16,6 +16,13 @@ import (
 // ProjectPath is where the pages of projects stand: ProjectPath + NAME.
 const ProjectPath = "/project/"
 
+const (
+	// maxPages is how many pages are made at once, and turnWait how long somebody waits
+	// for his turn: that of a large project takes tens of megabytes meanwhile.
+	maxPages = 4
+	turnWait = 10 * time.Second
+)
+
 //go:embed project.html
 var projectText string
 
@@ -72,6 +79,8 @@ type ProjectPages struct {
 	name string
 	find Projects
 	log  *slog.Logger
+
+	turns chan struct{} // pages that are being made
 }
 
 // NewProjects makes a handler that calls the box by name; "" means cheeseboard. A nil
@@ -80,7 +89,7 @@ func NewProjects(name string, find Projects, log *slog.Logger) *ProjectPages {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &ProjectPages{named(name), find, log}
+	return &ProjectPages{named(name), find, log, make(chan struct{}, maxPages)}
 }
 
 // Simple is the project's page for installers, relative to this one.
@@ -92,6 +101,22 @@ func (p Project) root() string {
 		return "../" + p.Index + "/"
 	}
 	return "../"
+}
+
+// look finds a project, in its turn; false where that does not come in time.
+func (h *ProjectPages) look(ctx context.Context, name pypi.Name) (p Project, ok bool, err error) {
+	timer := time.NewTimer(turnWait)
+	defer timer.Stop()
+	select {
+	case h.turns <- struct{}{}:
+		defer func() { <-h.turns }()
+	case <-timer.C:
+		return p, false, nil
+	case <-ctx.Done():
+		return p, false, nil // nobody is left to be told
+	}
+	p, err = h.find(ctx, name)
+	return p, true, err
 }
 
 // ServeHTTP answers with the page of a project.
@@ -114,7 +139,11 @@ func (h *ProjectPages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		reply.Text(w, r, http.StatusMovedPermanently, "The page stands at "+ref+string(name))
 		return
 	}
-	p, err := h.find(r.Context(), name)
+	p, ok, err := h.look(r.Context(), name)
+	if !ok {
+		reply.Later(w, r, turnWait, "Too many pages of projects are asked for. Please try again.")
+		return
+	}
 	var absent *Absent
 	switch {
 	case errors.As(err, &absent):
