@@ -31,11 +31,17 @@ type updated struct {
 	cookie string
 }
 
-// startUpdatable starts a board with a card that was never started.
-func startUpdatable(ctx context.Context, t *testing.T) *updated {
+// startUpdatable starts a board with a card that was never started, with settings.
+func startUpdatable(ctx context.Context, t *testing.T, settings ...string) *updated {
 	t.Helper()
+	card := newCard(t, 1<<30)
+	if len(settings) > 0 {
+		if err := card.WriteFile(ctx, 1, "cheeseboard.toml", []byte(strings.Join(settings, ""))); err != nil {
+			t.Fatal(err)
+		}
+	}
 	b := &updated{t: t, ctx: ctx, firmware: &guest.Firmware{Board: guest.Board{
-		Model: guest.Virt, Card: newCard(t, 1<<30), Ports: []int{80},
+		Model: guest.Virt, Card: card, Ports: []int{80},
 		Devices: []string{"-device", "i6300esb", "-action", "watchdog=reset", "-device", "qemu-xhci"},
 	}}}
 	b.powerOn(b.firmware.PowerOn)

@@ -6,8 +6,8 @@ import (
 	"path/filepath"
 )
 
-// plug puts a stick with a bundle on it into the box.
-func (b *updated) plug(bundle string) {
+// plug puts a stick with a file on it into the box.
+func (b *updated) plug(path string) {
 	b.t.Helper()
 	image := filepath.Join(b.t.TempDir(), "stick")
 	f, err := os.Create(image)
@@ -21,7 +21,7 @@ func (b *updated) plug(bundle string) {
 		b.t.Fatal(err)
 	}
 	for _, args := range [][]string{
-		{"mkfs.vfat", "-n", "STICK", image}, {"mcopy", "-i", image, bundle, "::/" + filepath.Base(bundle)},
+		{"mkfs.vfat", "-n", "STICK", image}, {"mcopy", "-i", image, path, "::/" + filepath.Base(path)},
 	} {
 		if out, err := exec.CommandContext(b.ctx, args[0], args[1:]...).CombinedOutput(); err != nil {
 			b.t.Fatalf("%s: %v\n%s", args, err, out)
