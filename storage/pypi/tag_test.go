@@ -122,3 +122,41 @@ func TestTagsAreAllDifferent(t *testing.T) {
 		}
 	}
 }
+
+// TestTagOrderIsThatOfTheTags: the rank of a tag is its place in Tags, and nothing else
+// has one.
+func TestTagOrderIsThatOfTheTags(t *testing.T) {
+	for _, name := range []string{"linux-x86_64", "linux-ppc64le", "musllinux-armv6l", "macos-x86_64-11.0", "windows-arm64", "windows-x86"} {
+		for _, threaded := range []bool{false, true} {
+			for _, minor := range []int{0, 7, 14} {
+				target := Target{Platform: testPlatform(t, name), PyMinor: minor, Threaded: threaded}
+				order, tags := NewTagOrder(target), Tags(target)
+				platform := tags[0].Platform
+				for want, tag := range tags {
+					if got, ok := order.Rank([]Tag{tag}); !ok || got != want {
+						t.Errorf("%s: %s has rank %d, %t, want %d", name, tag, got, ok, want)
+					}
+				}
+				for _, tag := range []Tag{
+					{}, {"cp399", "none", "any"}, {tags[0].Interpreter, tags[0].ABI, "any"}, {"cp399", "cp399", platform},
+					{"py3", "abi3", platform}, {"py3", "none", platform + "x"}, {"py3", "none", ""},
+				} {
+					if got, ok := order.Rank([]Tag{tag}); ok {
+						t.Errorf("%s: %s, which is none of its tags, has rank %d", name, tag, got)
+					}
+				}
+			}
+		}
+	}
+}
+
+func BenchmarkNewTagOrder(b *testing.B) {
+	p, err := ParsePlatform("linux-x86_64")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		NewTagOrder(Target{Platform: p, PyMinor: 13})
+	}
+}
