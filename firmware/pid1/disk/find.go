@@ -58,6 +58,9 @@ func look(root string, id uint32) (Card, error) {
 	var usb []bool
 	var errs []error
 	for _, path := range paths {
+		if target, err := os.Readlink(path); err == nil && strings.Contains(target, "/virtual/block/") {
+			continue // the kernel's own: disks in memory, loops over files; it has two dozen
+		}
 		if _, err := os.Stat(filepath.Join(path, "partition")); err == nil {
 			continue
 		}

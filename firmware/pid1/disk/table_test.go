@@ -162,6 +162,8 @@ func TestFind(t *testing.T) {
 		"before one on USB":      {map[string][]byte{"pci/usb1/1-1/sda": sectorOf(1, 9), "virtio/vda": sectorOf(1, 9)}, 1, "vda"},
 		"on USB, where no other": {map[string][]byte{"pci/usb1/1-1/sda": sectorOf(1, 9), "x/vda": other}, 0, "sda"},
 		"none":                   {map[string][]byte{"x/sda": other}, 0, ""},
+		"the kernel's own":       {map[string][]byte{"virtual/block/ram0": sectorOf(1, 9), "virtual/block/loop0": sectorOf(1, 9)}, 0, ""},
+		"through NVMe":           {map[string][]byte{"virtual/nvme-subsystem/nvme-subsys0/nvme0n1": sectorOf(1, 9)}, 0, "nvme0n1"},
 		"too short":              {map[string][]byte{"x/sda": nil}, 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
