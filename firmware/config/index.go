@@ -2,7 +2,6 @@ package config
 
 import (
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -53,12 +52,12 @@ var reserved = []string{
 	"admin", "api", "assets", "static", "login", "logout", "status", "events", "ca", "default",
 }
 
-var indexName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,30}[a-z0-9]$`)
+var indexName = lazily(`^[a-z][a-z0-9-]{0,30}[a-z0-9]$`)
 
 func checkIndexName(s string) string {
 	const want = `a short name of lower-case letters, digits and hyphens such as "corp"`
 	switch {
-	case !indexName.MatchString(s):
+	case !indexName().MatchString(s):
 		return want
 	case slices.Contains(reserved, s):
 		return want + ", which is no address of this box already"
@@ -77,10 +76,10 @@ func checkPattern(s string) string {
 
 // normalPattern brings a pattern into the form of names (PEP 503).
 func normalPattern(s string) string {
-	return separators.ReplaceAllString(strings.ToLower(s), "-")
+	return separators().ReplaceAllString(strings.ToLower(s), "-")
 }
 
-var separators = regexp.MustCompile(`[-_.]+`)
+var separators = lazily(`[-_.]+`)
 
 // indexes is the setting of all [[index]] tables. In a variable or a flag it is an
 // array of inline tables.

@@ -2,7 +2,6 @@ package config
 
 import (
 	"path"
-	"regexp"
 	"strings"
 )
 
@@ -48,19 +47,19 @@ func buttonKeys(c *Button) []key {
 }
 
 var (
-	lightForm = regexp.MustCompile(`^[A-Za-z0-9_:. -]{1,64}$`)
-	lineForm  = regexp.MustCompile(`^([A-Za-z0-9_. /+-]{1,32}|[A-Za-z0-9_-]{1,32}:[0-9]{1,4})$`)
+	lightForm = lazily(`^[A-Za-z0-9_:. -]{1,64}$`)
+	lineForm  = lazily(`^([A-Za-z0-9_. /+-]{1,32}|[A-Za-z0-9_-]{1,32}:[0-9]{1,4})$`)
 )
 
 func checkLight(s string) string {
-	if s == "" || path.IsAbs(s) && path.Clean(s) == s || lightForm.MatchString(s) && strings.Trim(s, ".") != "" {
+	if s == "" || path.IsAbs(s) && path.Clean(s) == s || lightForm().MatchString(s) && strings.Trim(s, ".") != "" {
 		return ""
 	}
 	return `the name of a light in /sys/class/leds, such as "led0"`
 }
 
 func checkLine(s string) string {
-	if !lineForm.MatchString(s) {
+	if !lineForm().MatchString(s) {
 		return `the name of a GPIO line, or chip:number, such as "GPIO17" or "gpiochip0:17"`
 	}
 	return ""

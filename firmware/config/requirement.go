@@ -61,7 +61,7 @@ func checkPlatform(s string) string {
 // itself, which the message shows already. It says nothing of text that holds a
 // password, since it might quote a part of it.
 func reason(err error, s string) string {
-	if secret.MatchString(s) {
+	if secret().MatchString(s) {
 		return ""
 	}
 	said := err.Error()

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/pelletier/go-toml/v2/unstable"
 )
@@ -37,7 +38,13 @@ func (f fault) String() string { return f.value.shown() + ": expected " + f.want
 
 // secret finds the user and the password in a URL, also in one that lacks its
 // scheme. It rather takes too much than too little.
-var secret = regexp.MustCompile(`(://)\S*@|[^/\s:]+:[^/\s]\S*@`)
+var secret = lazily(`(://)\S*@|[^/\s:]+:[^/\s]\S*@`)
+
+// lazily makes an expression when it is first used: most settings are right, and need
+// none.
+func lazily(expression string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
+}
 
 // shown gives the value for a message: in one line, short, without passwords.
 func (v value) shown() string {
@@ -52,7 +59,7 @@ func (v value) shown() string {
 	case unstable.ArrayTable:
 		return "a list of tables"
 	case unstable.String, unstable.Invalid:
-		return shorten(quote(secret.ReplaceAllString(v.text, "${1}…@")))
+		return shorten(quote(secret().ReplaceAllString(v.text, "${1}…@")))
 	default:
 		return shorten(v.text)
 	}

@@ -21,7 +21,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 
 	"cheeseboard/firmware/machine"
 )
@@ -60,7 +59,16 @@ type Manifest struct {
 	Floor Version `json:"floor"`
 }
 
-var boardName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
+// isBoard tells whether a text can be the name of a board: up to 32 lower-case letters,
+// digits and hyphens, the first of which is no hyphen.
+func isBoard(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && (c != '-' || i == 0) {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 32
+}
 
 // check holds a manifest to its bounds.
 func (m Manifest) check() error {
@@ -68,7 +76,7 @@ func (m Manifest) check() error {
 	switch {
 	case m.Format != format:
 		return fmt.Errorf("its format is %d, and this version understands %d: install a version in between first", m.Format, format)
-	case !boardName.MatchString(m.Board):
+	case !isBoard(m.Board):
 		return fmt.Errorf("its board %.40q is no name", m.Board)
 	case m.Size < 2*headSize || m.Size > mostSlot || m.Size%sector != 0:
 		return fmt.Errorf("a slot's image cannot have %d bytes", m.Size)

@@ -35,7 +35,7 @@ type Offer struct {
 func (o Offer) check() error {
 	digest, err := hex.DecodeString(o.SHA256)
 	switch {
-	case !boardName.MatchString(o.Board):
+	case !isBoard(o.Board):
 		return fmt.Errorf("its board %.40q is no name", o.Board)
 	case o.URL == "" || o.Length < 1 || o.Length > mostSlot+2*mostManifest:
 		return errors.New("its bundle has no address, or an impossible length")

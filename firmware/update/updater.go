@@ -280,7 +280,7 @@ func (u *Updater) Describe(s *machine.State) {
 func ReadRelease(path string) (Release, error) {
 	var r Release
 	err := readJSON(path, &r)
-	if err == nil && !boardName.MatchString(r.Board) {
+	if err == nil && !isBoard(r.Board) {
 		err = fmt.Errorf("its board %.40q is no name", r.Board)
 	}
 	if err != nil {

@@ -90,7 +90,8 @@ type session struct {
 //go:embed page.html
 var pageText string
 
-var page = template.Must(template.New("admin").Parse(pageText))
+// page is made when it is first shown.
+var page = sync.OnceValue(func() *template.Template { return template.Must(template.New("admin").Parse(pageText)) })
 
 // New makes a handler.
 func New(d Deps) *Handler {
@@ -177,7 +178,7 @@ func (h *Handler) show(w http.ResponseWriter, r *http.Request, status int, v vie
 	if r.Method == http.MethodHead {
 		return
 	}
-	_ = page.Execute(w, v) // a client that has gone needs no answer
+	_ = page().Execute(w, v) // a client that has gone needs no answer
 }
 
 func (h *Handler) login(w http.ResponseWriter, r *http.Request) {

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"cheeseboard/httpd/reply"
@@ -53,8 +54,8 @@ func One(name, help string, kind Kind, value float64) Family {
 }
 
 var (
-	nameForm  = regexp.MustCompile(`^[a-zA-Z_:][a-zA-Z0-9_:]*$`)
-	labelForm = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
+	nameForm  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z_:][a-zA-Z0-9_:]*$`) })
+	labelForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`) })
 )
 
 // Append writes families in their order. An error means that one of them is not well
@@ -62,7 +63,7 @@ var (
 func Append(dst []byte, families []Family) ([]byte, error) {
 	b := bytes.NewBuffer(dst)
 	for _, f := range families {
-		if !nameForm.MatchString(f.Name) {
+		if !nameForm().MatchString(f.Name) {
 			return nil, fmt.Errorf("write metric %q: that is no name of one", f.Name)
 		}
 		if len(f.Samples) == 0 {
@@ -87,7 +88,7 @@ func writeLabels(b *bytes.Buffer, labels []string) error {
 		return fmt.Errorf("label %q has no value", labels[len(labels)-1])
 	}
 	for i := 0; i < len(labels); i += 2 {
-		if !labelForm.MatchString(labels[i]) {
+		if !labelForm().MatchString(labels[i]) {
 			return fmt.Errorf("%q is no name of a label", labels[i])
 		}
 		b.WriteByte("{,"[min(i, 1)])

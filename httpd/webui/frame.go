@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"cheeseboard/httpd/reply"
@@ -38,19 +39,21 @@ const frame = `<!DOCTYPE html>
 </html>
 `
 
-// parse makes a page of a text.
-func parse(content string) *template.Template {
-	t := template.New("frame").Funcs(template.FuncMap{
-		"style": func() template.CSS { return template.CSS(style) }, // it is ours
-		"bytes": bytesText, "count": countText, "day": dayText,
+// parse makes a page of a text, when it is first sent.
+func parse(content string) func() *template.Template {
+	return sync.OnceValue(func() *template.Template {
+		t := template.New("frame").Funcs(template.FuncMap{
+			"style": func() template.CSS { return template.CSS(style) }, // it is ours
+			"bytes": bytesText, "count": countText, "day": dayText,
+		})
+		return template.Must(template.Must(t.Parse(frame)).New("content").Parse(content))
 	})
-	return template.Must(template.Must(t.Parse(frame)).New("content").Parse(content))
 }
 
 // send answers with a page. Every value in it is escaped for where it stands.
-func send(w http.ResponseWriter, r *http.Request, status int, page *template.Template, data any) {
+func send(w http.ResponseWriter, r *http.Request, status int, page func() *template.Template, data any) {
 	var body bytes.Buffer
-	if err := page.ExecuteTemplate(&body, "frame", data); err != nil {
+	if err := page().ExecuteTemplate(&body, "frame", data); err != nil {
 		reply.Text(w, r, http.StatusInternalServerError, "The page could not be made.")
 		return
 	}
