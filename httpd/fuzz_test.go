@@ -57,6 +57,10 @@ func (b shutBox) State() (any, string, error) {
 	return nil, "", nil
 }
 func (b shutBox) Sync() { b.t.Error("somebody acted without a session") }
+func (b shutBox) Import() error {
+	b.t.Error("somebody imported without a session")
+	return nil
+}
 func (b shutBox) Clock(time.Time) error {
 	b.t.Error("somebody set the clock without a session")
 	return nil
