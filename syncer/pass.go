@@ -126,6 +126,8 @@ type pass struct {
 	turns      turns
 	rate       float64 // bytes per second that came in lately; 0: not measured yet
 	fatal      error
+	looked     bool // no page or metadata was waited for when a turn was last given
+	deaf       bool // wishes that are made now are not for this pass
 	deferred   map[pypi.Name]int
 	scarce     scarcity
 	unattested []Item                      // files that were here, without their attestations
@@ -150,7 +152,7 @@ func (e *Engine) Sync(ctx context.Context, opts SyncOptions) (Summary, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	p := &pass{
-		Engine: e, ctx: ctx, opts: opts, over: make(chan struct{}),
+		Engine: e, ctx: ctx, opts: opts, over: make(chan struct{}), deaf: true,
 		wants: make(map[pypi.Name]*want), arrivals: make(map[pypi.Digest]*arrival), turns: newTurns(e.opts.Connections),
 		deferred: make(map[pypi.Name]int), foreign: make(map[string]pypi.Requirement), current: make(map[string]int64),
 	}
@@ -196,7 +198,10 @@ func (p *pass) run() (Summary, error) {
 	}
 	p.heed(told)
 	p.learn()
+	p.hearing(true)
+	p.hear() // what was wished for since it began
 	p.work()
+	p.hearing(false)
 	err = p.broken()
 	switch {
 	case p.opts.Plan:
@@ -228,6 +233,13 @@ func (p *pass) run() (Summary, error) {
 	return p.summary, errors.Join(err, p.remember())
 }
 
+// hearing says whether wishes are heard that somebody makes now.
+func (p *pass) hearing(now bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.deaf = !now
+}
+
 // broken tells why the pass cannot go on; nil where it can.
 func (p *pass) broken() error {
 	switch {
@@ -249,7 +261,7 @@ func (p *pass) remember() error {
 	if p.opts.Plan {
 		return nil // nothing was done that is worth telling of, and the feed is to be followed by a pass that does
 	}
-	through := p.fatal == nil && p.stopped() == nil
+	through := p.through()
 	if through {
 		if err := p.overlooked(); err != nil {
 			return err
@@ -263,6 +275,18 @@ func (p *pass) remember() error {
 			n.Feed = &p.told.next
 		}
 	})
+}
+
+// through tells whether all pages were asked for of which the news told: then they need
+// not tell of them again, also where files are still to come.
+func (p *pass) through() bool {
+	switch {
+	case p.fatal == nil && p.stopped() == nil:
+		return true
+	case p.Engine.ctx.Err() != nil || errors.Is(p.ctx.Err(), context.Canceled):
+		return false // the program is to end, and reads and writes no more than it must
+	}
+	return p.looked && len(p.projects)+len(p.metas) == 0
 }
 
 // class is for whom the pass is: a person who asked for it waits for it.

@@ -95,6 +95,7 @@ func (p *pass) next() (job func(), k kind) {
 		if p.ctx.Err() != nil || p.fatal != nil {
 			return nil, k
 		}
+		p.looked = len(p.projects)+len(p.metas)+p.turns.active[looking] == 0
 		if job, k = p.take(); job != nil {
 			p.turns.active[k]++
 			return job, k

@@ -229,8 +229,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer probing.Wait()
 	for {
 		if len(e.opts.Selection) > 0 || e.opts.Roll != nil || len(e.needed()) > 0 || e.anythingHere() {
-			if _, err := e.Sync(ctx, SyncOptions{Fresh: e.opts.Interval / 2}); err != nil && ctx.Err() == nil {
-				e.log.Warn("sync ended early", "reason", err)
+			if e.turnOver(ctx) {
+				continue
 			}
 		}
 		timer := time.NewTimer(e.nextPass())
@@ -243,6 +243,26 @@ func (e *Engine) Run(ctx context.Context) error {
 		case <-timer.C:
 		}
 	}
+}
+
+// longestPass is how long a pass of Run's goes on, unless passes are farther apart.
+// What failed at its beginning, what has changed since, and wishes must not wait for
+// files that come for weeks.
+const longestPass = 6 * time.Hour
+
+// turnOver makes a pass, and tells whether its time was over before it was through: then
+// the next is to begin at once. What is arriving goes on, and the next pass finds it.
+func (e *Engine) turnOver(ctx context.Context) (again bool) {
+	timed, cancel := context.WithTimeout(ctx, max(e.opts.Interval, longestPass))
+	defer cancel()
+	_, err := e.Sync(timed, SyncOptions{Fresh: e.opts.Interval / 2})
+	switch again = timed.Err() != nil && ctx.Err() == nil; {
+	case again:
+		e.log.Info("the sync takes long; it looks for what is new, and goes on")
+	case err != nil && ctx.Err() == nil:
+		e.log.Warn("sync ended early", "reason", err)
+	}
+	return again
 }
 
 // Poke asks Run for a pass now.
@@ -291,6 +311,7 @@ func (e *Engine) probe(ctx context.Context) {
 			e.log.Warn("the line is down", "state", v.State, "cause", v.Cause, "reason", v.Detail)
 		case !last.Up && v.Up:
 			e.log.Info("the line is back", "was down since", last.Since.Format(time.RFC3339), "state", last.State)
+			e.hear()
 			e.Poke()
 		case !v.Up && v.State != last.State:
 			e.log.Info("the line is down for another reason", "state", v.State, "cause", v.Cause, "reason", v.Detail)

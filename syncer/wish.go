@@ -92,12 +92,35 @@ func (e *Engine) wishes() ([]WishStatus, error) {
 	return out, err
 }
 
+// hear has a pass that is under way fetch what was wished for since it began: it may
+// go on for hours.
+func (e *Engine) hear() {
+	e.mu.Lock()
+	p := e.pass
+	e.mu.Unlock()
+	if p == nil {
+		return // the next one asks
+	}
+	wishes, err := e.wishes()
+	if err != nil {
+		e.log.Warn("wishes could not be read; the next sync asks for them again", "reason", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.deaf {
+		return
+	}
+	for _, w := range wishes {
+		p.want(pypi.Requirement{Name: w.Project}, true)
+	}
+}
+
 // granted forgets the wishes of a pass that came true, or that the upstream says
 // nobody can grant.
 func (p *pass) granted() error {
 	var errs []error
 	for name, w := range p.wants {
-		if w.wished {
+		if w.wished && w.looked && !w.queued {
 			errs = append(errs, p.notes.edit(name, func(n *note) {
 				if !w.failed || n.Page != nil && n.Page.Cause == wire.Gone {
 					n.Wish = nil
