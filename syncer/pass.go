@@ -306,9 +306,6 @@ func (p *pass) worthNoting() bool {
 // begin puts the selection into the queue, and behind it what is here besides.
 func (p *pass) begin() error {
 	needed := p.needed()
-	if err := p.dropWishes(); err != nil {
-		return err
-	}
 	wishes, err := p.wishes()
 	if err != nil {
 		return err

@@ -23,7 +23,8 @@ const (
 	maxWishes = 1000
 	// wishAgain is how often a wish that is repeated is written down anew.
 	wishAgain = time.Hour
-	// wishLife is how long a wish is remembered that nobody repeats.
+	// wishLife is how long a wish is remembered that nobody repeats; then it is tried
+	// once more. The clock that it was made by may have been far behind.
 	wishLife = 30 * 24 * time.Hour
 )
 
@@ -75,11 +76,8 @@ func (e *Engine) roomForWish() error {
 // wishes lists what is wished for, the oldest wish first.
 func (e *Engine) wishes() ([]WishStatus, error) {
 	out := []WishStatus{}
-	names, times, err := e.notes.listed(listWish)
-	for i, name := range names {
-		if e.now().Sub(times[i]) >= wishLife {
-			continue
-		}
+	names, _, err := e.notes.listed(listWish)
+	for _, name := range names {
 		n, noteErr := e.notes.peek(name)
 		err = errors.Join(err, noteErr)
 		if n.Wish != nil {
@@ -128,10 +126,14 @@ func (p *pass) granted() error {
 			}))
 		}
 	}
+	if p.Line.Up() {
+		errs = append(errs, p.dropWishes())
+	}
 	return errors.Join(errs...)
 }
 
-// dropWishes forgets the wishes that nobody has repeated for long.
+// dropWishes forgets the wishes that nobody has repeated for long, after a pass in
+// which they could have come true.
 func (e *Engine) dropWishes() error {
 	names, times, err := e.notes.listed(listWish)
 	for i, name := range names {
