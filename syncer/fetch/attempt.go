@@ -68,7 +68,7 @@ func (d *download) request(ctx context.Context, offset int64) (done bool, o outc
 	if d.Answered != nil {
 		d.Answered()
 	}
-	if err := checkContent(resp); err != nil {
+	if err := checkContent(resp, d.address); err != nil {
 		return false, o, d.lie(resp, err)
 	}
 	size := d.target.Size()
@@ -231,7 +231,7 @@ func (d *download) total(ctx context.Context) int64 {
 	}
 	defer func() { _ = resp.Body.Close() }() // it has none
 	// Some hosts say 0 for what they make as they go.
-	if resp.StatusCode == http.StatusOK && checkContent(resp) == nil && resp.ContentLength > 0 {
+	if resp.StatusCode == http.StatusOK && checkContent(resp, d.address) == nil && resp.ContentLength > 0 {
 		d.length = resp.ContentLength
 	}
 	return d.length

@@ -5,17 +5,18 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 )
 
 // checkContent refuses what cannot be the bytes of a file: a login page, or
 // bytes under a coding that was not asked for.
-func checkContent(resp *http.Response) error {
+func checkContent(resp *http.Response, address string) error {
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusPartialContent {
 		return nil
 	}
-	if c := resp.Header.Get("Content-Encoding"); c != "" && !strings.EqualFold(c, "identity") {
+	if c := resp.Header.Get("Content-Encoding"); c != "" && !strings.EqualFold(c, "identity") && !ownCoding(resp, address, c) {
 		return fmt.Errorf("its bytes come under the coding %.40q", c)
 	}
 	kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
@@ -23,6 +24,16 @@ func checkContent(resp *http.Response) error {
 		return errors.New("a web page came instead of the file: a login page of the network, perhaps")
 	}
 	return nil
+}
+
+// ownCoding tells whether a coding is that of the file itself: servers of static files
+// may say so of a .tar.gz. What is packed on the way has no length that is known before.
+func ownCoding(resp *http.Response, address, coding string) bool {
+	u, err := url.Parse(address)
+	if err != nil || resp.ContentLength < 0 || !strings.EqualFold(coding, "gzip") && !strings.EqualFold(coding, "x-gzip") {
+		return false
+	}
+	return strings.HasSuffix(u.Path, ".gz") || strings.HasSuffix(u.Path, ".tgz")
 }
 
 // checkRange reads `Content-Range: bytes FIRST-LAST/TOTAL` (RFC 9110, section
