@@ -20,7 +20,7 @@ import (
 )
 
 // patience is how long a test waits for what is to come; what it holds is told apart.
-const patience = 15 * time.Second
+const patience = time.Minute
 
 // responderVariable has this program be a responder instead of a test: it is the label
 // that is wanted, the identity, and the label that was kept.

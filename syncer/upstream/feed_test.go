@@ -24,7 +24,7 @@ import (
 
 func index(t testing.TB, address string) *upstream.Index {
 	t.Helper()
-	client, err := wire.NewClient(wire.Options{Stall: 5 * time.Second})
+	client, err := wire.NewClient(wire.Options{Stall: patient})
 	if err != nil {
 		t.Fatal(err)
 	}

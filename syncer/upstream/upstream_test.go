@@ -43,7 +43,7 @@ func dairy(t testing.TB, dialect ut.Dialect, maxPage int64) (*ut.Server, *upstre
 // How much silence is borne: by who wants an answer, from a busy machine too, and
 // by who waits for the silence itself.
 const (
-	patient   = 10 * time.Second
+	patient   = time.Minute
 	impatient = 500 * time.Millisecond
 )
 
@@ -64,7 +64,7 @@ func asker(t testing.TB, address string, maxPage int64, stall time.Duration) *up
 // askFor asks for a page without validators, for no longer than a test may last.
 func askFor(t testing.TB, x *upstream.Index, name pypi.Name) (*upstream.Answer, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	a, err := x.Project(ctx, name, upstream.Validators{}, nil)
 	var p *wire.Problem

@@ -10,7 +10,7 @@ import (
 
 // patience is how long a test waits for what must come; it is never used up
 // when all is well.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // answered is an answer as it came over the wire.
 type answered struct {
