@@ -106,14 +106,7 @@ type scrubber struct {
 	saved    time.Time // when the place was last noted
 	unsaved  bool      // something is to be noted at the end
 	repeated int       // files that were read twice, since it was last noted
-	failing  int       // files in a row that could not be read
 }
-
-// maxFailing is how many files in a row may be unreadable before that is put down
-// to the disk as a whole, or to its cable: those that follow are not set aside.
-const maxFailing = 8
-
-var errFailing = errors.New("one file after the other cannot be read: look at the disk and its cable")
 
 func (c *scrubber) run() error {
 	checked := true // the tables, for the round that begins now
@@ -282,15 +275,9 @@ func (c *scrubber) report(f Finding) {
 func (c *scrubber) read(digest pypi.Digest) (seen, error) {
 	first, err := c.readOnce(digest)
 	if err == nil && first.digest == digest || first.info == nil || c.ctx.Err() != nil {
-		c.failing = 0
 		return first, err
 	}
 	second, err := c.readOnce(digest)
-	if c.failing++; err == nil {
-		c.failing = 0
-	} else if c.failing > maxFailing {
-		return seen{}, errFailing
-	}
 	if err == nil && second.digest == digest {
 		c.log.Warn("a file was read wrong once, and right the second time: the disk or the way to it is failing", "digest", digest.String())
 		c.repeated++

@@ -1,11 +1,15 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -252,28 +256,50 @@ func TestScrubSeesTables(t *testing.T) {
 	}
 }
 
-// TestUnreadableDisk holds that a disk which reads nothing does not lose all that
-// is on it: after some files the scrub gives up.
+// TestUnreadableDisk holds that nothing is given up on a disk that reads nothing, however
+// often it is tried, wherever that begins; of one that reads others, what it cannot read.
 func TestUnreadableDisk(t *testing.T) {
 	s := open(t, t.TempDir(), Options{})
 	defer closeStore(t, s)
-	sh := fill(t, "a", 10, 1000)
+	sh := fill(t, "a", 20, 1000)
 	bringAll(t, s, sh)
-	c := &scrubber{Store: s, ctx: t.Context()}
-	for _, r := range sh.refs {
-		path := blobFile(s, r.Digest)
-		if err := errors.Join(os.Remove(path), os.Mkdir(path, 0o755)); err != nil { // a folder opens and cannot be read
-			t.Fatal(err)
+	slices.SortFunc(sh.refs, func(a, b Ref) int { return cmp.Compare(a.Digest.String(), b.Digest.String()) })
+	walk := func(from int, broken func(int) bool) (lost []int, err error) {
+		t.Helper()
+		v := s.newVerifier(t.Context(), VerifyOptions{Repair: true})
+		v.keep = true
+		v.read = func(digest pypi.Digest) (seen, error) {
+			got, err := s.hash(digest)
+			n := slices.IndexFunc(sh.refs, func(r Ref) bool { return r.Digest == digest })
+			if err == nil && broken(n) {
+				err = &fs.PathError{Op: "read", Path: "x", Err: syscall.EIO}
+			}
+			return got, err
+		}
+		first := pypi.Digest{}
+		if from > 0 {
+			first = sh.refs[from].Digest
+		}
+		_, err = v.walk(first)
+		for i, r := range sh.refs {
+			if _, here, refErr := s.meta.Ref(r.Name, r.Digest); refErr != nil || !here {
+				lost = append(lost, i)
+			}
+		}
+		return lost, err
+	}
+	all := func(int) bool { return true }
+	for _, from := range []int{0, 0, 20, len(sh.refs) - 3, len(sh.refs) - 1} {
+		if lost, err := walk(from, all); !errors.Is(err, errFailing) || len(lost) > 0 {
+			t.Errorf("from file %d on nothing can be read: %v, and %d files are given up", from, err, len(lost))
 		}
 	}
-	n := 0
-	for _, r := range sh.refs {
-		if _, err := c.read(r.Digest); errors.Is(err, errFailing) {
-			break
-		}
-		n++
+	last := len(sh.refs) - 1
+	some := func(n int) bool { return n == 0 || n == 3 || n == 4 || n == last-1 || n == last }
+	if lost, err := walk(last-1, some); err != nil || !slices.Equal(lost, []int{last - 1, last}) {
+		t.Errorf("the last two cannot be read: %v, given up are %v", err, lost)
 	}
-	if n != maxFailing {
-		t.Errorf("it gave up after %d files", n)
+	if lost, err := walk(0, some); err != nil || !slices.Equal(lost, []int{0, 3, 4, last - 1, last}) {
+		t.Errorf("some cannot be read: %v, given up are %v", err, lost)
 	}
 }

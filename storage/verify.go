@@ -87,6 +87,7 @@ type verifier struct {
 	read     func(pypi.Digest) (seen, error)
 	place    string // the digest after the last that was hashed
 	unknown  bool   // only blobs are hashed to which nothing refers
+	suspects suspects
 }
 
 func (s *Store) newVerifier(ctx context.Context, opts VerifyOptions) *verifier {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"syscall"
 
 	"cheeseboard/storage/pypi"
 )
@@ -48,7 +49,9 @@ func (v *verifier) walk(first pypi.Digest) (next string, err error) {
 		}
 		v.progress.Bytes += size
 		v.progress.Blobs++
-		v.place = after(digest)
+		if len(v.suspects.list) == 0 {
+			v.place = after(digest)
+		}
 		if v.step(size) {
 			return true
 		}
@@ -61,18 +64,29 @@ func (v *verifier) walk(first pypi.Digest) (next string, err error) {
 		return "", err
 	}
 	if v.ctx.Err() == nil {
-		err = v.settleOrphans()
+		if err = v.settleSuspects(first); err == nil {
+			err = v.settleOrphans()
+		}
 	}
 	if err = errors.Join(v.ctx.Err(), err); err == nil || v.ctx.Err() == nil {
 		return "", err
 	}
-	// Orphans that are not settled are met again.
+	// Orphans that are not settled are met again, and so are suspects.
 	for digest := range v.orphans {
-		if d := digest.String(); next == "" || d < next {
-			next = d
-		}
+		next = earlier(next, digest)
+	}
+	for _, s := range v.suspects.list {
+		next = earlier(next, s.digest)
 	}
 	return next, err
+}
+
+// earlier is the place where to go on so that a digest is met, too.
+func earlier(next string, digest pypi.Digest) string {
+	if d := digest.String(); next == "" || d < next {
+		return d
+	}
+	return next
 }
 
 // after gives the digest that follows one; "" after the last.
@@ -113,12 +127,14 @@ func (v *verifier) blob(digest pypi.Digest) error {
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return nil // removed since it was listed; a reference to it would have been found
-	case errors.As(err, &unreadable) && seen.info != nil:
+	case errors.As(err, &unreadable) && seen.info != nil && !errors.Is(err, syscall.ENOMEM):
 		f.Detail = err.Error()
-		v.found(f, func() error { return v.setAside(digest, seen.info) })
-		return nil
+		return v.suspect(digest, f, seen.info)
 	case err != nil:
 		return err
+	}
+	v.sound()
+	switch {
 	case seen.digest != digest:
 		f.Detail = fmt.Sprintf("the bytes of %s have the digest %s", digest, seen.digest)
 		v.found(f, func() error { return v.setAside(digest, seen.info) })
