@@ -75,13 +75,16 @@ const (
 	forPeople = 10
 	// yield is how long what nobody waits for holds still after bytes for
 	// somebody who does, and patience how long it does so at a stretch: a
-	// trickle keeps the connection alive.
+	// trickle, of one connection after the other, keeps them alive.
 	yield    = 300 * time.Millisecond
 	patience = 3 * time.Second
 	// holdLook is when to look again whether Hold still holds; who ends it sooner says so.
 	holdLook = 10 * time.Minute
 	// burst is what may pass at once under a rate.
 	burst = 64 << 10
+	// share is how much of what nobody waits for asks for its part of the rate at
+	// once: somebody may come to wait behind it.
+	share = 4 << 10
 )
 
 // Budget is safe for concurrent use.
@@ -94,6 +97,8 @@ type Budget struct {
 	used   int64  // bytes of the month
 	leased int64  // bytes of the month that are written down
 	person time.Time
+	people int       // who wait for their part of the rate
+	seep   time.Time // when something passed last for which nobody waits, beside people
 }
 
 // saved is what a Keeper keeps.
@@ -205,11 +210,39 @@ func (b *Budget) Spend(ctx context.Context, n int) error {
 	if refusal := b.Admit(class); refusal != nil {
 		return refusal
 	}
-	if class != Person {
-		if err := b.stepAside(ctx); err != nil {
+	if class == Person {
+		b.attend(1)
+		defer b.attend(-1)
+		return b.wait(ctx, n)
+	}
+	for n > 0 {
+		seeps, err := b.stepAside(ctx)
+		if err != nil {
 			return err
 		}
+		part := min(n, share)
+		if seeps || b.limiter == nil {
+			part = n
+		}
+		if err := b.wait(ctx, part); err != nil {
+			return err
+		}
+		n -= part
 	}
+	return nil
+}
+
+// attend counts who waits for the rate; while they do, others step aside.
+func (b *Budget) attend(n int) {
+	now := b.opts.Now()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.people += n
+	b.person = now
+}
+
+// wait waits for a part of the rate.
+func (b *Budget) wait(ctx context.Context, n int) error {
 	if b.limiter == nil {
 		return nil
 	}
@@ -255,25 +288,46 @@ func (b *Budget) save(bytes int64) error {
 	return nil
 }
 
-// stepAside waits while somebody who waits is being served.
-func (b *Budget) stepAside(ctx context.Context) error {
+// stepAside waits while somebody who waits is being served. seeps says that it has
+// waited long enough, and is let through beside him.
+func (b *Budget) stepAside(ctx context.Context) (seeps bool, err error) {
 	begun := b.opts.Now()
 	for {
-		now := b.opts.Now()
-		b.mu.Lock()
-		since := now.Sub(b.person)
-		b.mu.Unlock()
-		if since < 0 || since >= yield || now.Sub(begun) >= patience {
-			return nil
+		left := b.aside(begun)
+		if left <= 0 {
+			return left < 0, nil
 		}
-		timer := time.NewTimer(yield - since)
+		timer := time.NewTimer(left)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return ctx.Err()
+			return false, ctx.Err()
+		}
+		if ClassOf(ctx) == Person {
+			return false, nil // somebody has come to wait for it
 		}
 	}
+}
+
+// aside tells for how long to hold still, when that began at a time; 0: not any more,
+// and less: it is let through beside people.
+func (b *Budget) aside(begun time.Time) time.Duration {
+	now := b.opts.Now()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	left := yield - now.Sub(b.person)
+	switch {
+	case b.people > 0:
+		left = yield
+	case left <= 0 || left > yield: // the clock was set back
+		return 0
+	}
+	if since := now.Sub(b.seep); now.Sub(begun) >= patience && (since < 0 || since >= patience) {
+		b.seep = now
+		return -1
+	}
+	return left
 }
 
 // Status is the budget for people.
