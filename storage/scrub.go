@@ -81,7 +81,12 @@ func (s *Store) Scrub(ctx context.Context, o ScrubOptions) error {
 		ended <- c.run()
 	}()
 	err := <-ended
-	stopErr := s.editScrub(c.unsaved, func(st *ScrubState) { st.Running, st.Held = false, false })
+	stopErr := s.editScrub(c.unsaved, func(st *ScrubState) {
+		st.Running, st.Held, st.Trouble = false, false, ""
+		if err != nil {
+			st.Trouble = err.Error()
+		}
+	})
 	if errors.Is(stopErr, ErrFull) {
 		stopErr = nil // some files will be read again
 	}
@@ -246,7 +251,7 @@ func (c *scrubber) finish(before ScrubRound, p VerifyProgress) error {
 	err := c.editScrub(true, func(st *ScrubState) {
 		c.count(&st.Round, before, p)
 		st.Round.Ended = c.o.now()
-		st.Last, st.Round, st.Next, st.Running = st.Round, ScrubRound{}, "", false
+		st.Last, st.Round, st.Next, st.Running, st.Trouble = st.Round, ScrubRound{}, "", false, ""
 		last = st.Last
 	})
 	c.unsaved, c.saved = false, time.Now()

@@ -33,9 +33,10 @@ type ScrubState struct {
 	Last    ScrubRound `json:"last"`           // the last one that read everything
 	Damages []Damage   `json:"damages,omitempty"`
 
-	Running bool  `json:"running"`         // a round is under way in this process
-	Held    bool  `json:"held"`            // it waits for something more important
-	Total   int64 `json:"total,omitempty"` // bytes that the round under way reads, as far as it is known
+	Running bool   `json:"running"`           // a round is under way in this process
+	Held    bool   `json:"held"`              // it waits for something more important
+	Trouble string `json:"trouble,omitempty"` // why the last attempt ended early
+	Total   int64  `json:"total,omitempty"`   // bytes that the round under way reads, as far as it is known
 }
 
 // maxDamages is how many damages are remembered, the newest.
@@ -88,7 +89,7 @@ func (s *Store) editScrub(save bool, change func(*ScrubState)) error {
 		return nil
 	}
 	kept := s.scrubs.state
-	kept.Running, kept.Held, kept.Total = false, false, 0
+	kept.Running, kept.Held, kept.Total, kept.Trouble = false, false, 0, ""
 	raw, err := json.Marshal(kept)
 	if err != nil {
 		return err

@@ -245,6 +245,9 @@ func TestScrubSeesTables(t *testing.T) {
 	if err := s.Scrub(t.Context(), ScrubOptions{Rate: -1, Rounds: 1}); !errors.Is(err, ErrDamaged) {
 		t.Errorf("the scrub gives %v", err)
 	}
+	if state, err := s.Scrubbed(); err != nil || state.Trouble == "" || state.Running {
+		t.Errorf("then it says of itself %+v (%v)", state, err)
+	}
 	closeStore(t, s)
 	if _, err := Open(dir, Options{Reserve: -1}); !errors.Is(err, ErrDamaged) {
 		t.Errorf("without mending: %v", err)

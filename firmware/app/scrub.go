@@ -79,6 +79,11 @@ func (a *App) probeFiles() health.Finding {
 			Severity: health.Attention, Action: action,
 			Summary: fmt.Sprintf("the disk has lost or changed files: %d are not here again yet; they are fetched when the line allows it", len(lost)),
 		}
+	case state.Trouble != "":
+		return health.Finding{
+			Severity: health.Attention, Action: "look at the disk and its cable; if this comes again, have another disk ready (cheeseboard move)",
+			Summary: "the files cannot be read again: " + state.Trouble,
+		}
 	case recent > 0:
 		return health.Finding{
 			Severity: health.Attention, Action: action,
