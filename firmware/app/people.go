@@ -84,11 +84,11 @@ func (a *App) project(_ context.Context, name pypi.Name) (webui.Project, error) 
 			p.Listed++
 			ref, here := held[digest]
 			here = here && !ref.Metadata
-			gather.version(f, here)
+			v := gather.version(f, here)
 			if here {
 				p.Here++
 				p.Bytes += ref.Size
-				gather.files = append(gather.files, webui.ProjectFile{Name: ref.Filename, Size: ref.Size, Href: files.Href(name, f)})
+				gather.files = append(gather.files, gatheredFile{v, webui.ProjectFile{Name: ref.Filename, Size: ref.Size, Href: files.Href(name, f)}})
 			}
 		}
 		return nil
@@ -107,7 +107,14 @@ func (a *App) project(_ context.Context, name pypi.Name) (webui.Project, error) 
 type gathering struct {
 	name     pypi.Name
 	versions map[string]*gathered
-	files    []webui.ProjectFile
+	files    []gatheredFile
+}
+
+// gatheredFile is a file with its version, which takes longer to be read than to be
+// compared; zero where its name tells none.
+type gatheredFile struct {
+	version pypi.Version
+	webui.ProjectFile
 }
 
 type gathered struct {
@@ -119,12 +126,12 @@ func newGathering(name pypi.Name) *gathering {
 	return &gathering{name: name, versions: make(map[string]*gathered)}
 }
 
-// version counts a file; one whose name tells none is left out. A release is yanked
-// where all its files are.
-func (g *gathering) version(f *pypi.File, here bool) {
+// version counts a file, and gives its version; one whose name tells none is left out. A
+// release is yanked where all its files are.
+func (g *gathering) version(f *pypi.File, here bool) pypi.Version {
 	v, _, err := pypi.DistributionVersion(g.name, f.Filename)
 	if err != nil {
-		return
+		return pypi.Version{}
 	}
 	key := v.String()
 	of := g.versions[key]
@@ -143,6 +150,7 @@ func (g *gathering) version(f *pypi.File, here bool) {
 	if of.Reason == "" {
 		of.Reason = strings.Clone(f.Yanked.Reason)
 	}
+	return of.version // of the first, so that no other file's memory is kept
 }
 
 // into puts the newest into a page.
@@ -152,15 +160,10 @@ func (g *gathering) into(p *webui.Project) {
 		p.Versions = append(p.Versions, v.ProjectVersion)
 	}
 	p.MoreVersions = len(all) - len(p.Versions)
-	newest := func(f webui.ProjectFile) pypi.Version {
-		v, _, err := pypi.DistributionVersion(g.name, f.Name)
-		if err != nil {
-			return pypi.Version{}
-		}
-		return v
+	slices.SortStableFunc(g.files, func(a, b gatheredFile) int { return b.version.Compare(a.version) })
+	for _, f := range g.files[:min(len(g.files), shownFiles)] {
+		p.Files = append(p.Files, f.ProjectFile)
 	}
-	slices.SortStableFunc(g.files, func(a, b webui.ProjectFile) int { return newest(b).Compare(newest(a)) })
-	p.Files = g.files[:min(len(g.files), shownFiles)]
 	p.MoreFiles = len(g.files) - len(p.Files)
 }
 
