@@ -25,8 +25,9 @@ const patience = 90 * time.Second
 // mebi is 1 MiB.
 const mebi = 1 << 20
 
-// promptly is how long the program may take to end after it was asked to.
-const promptly = 5 * time.Second
+// promptly is how long the program may take to end after it was asked to: longer than a
+// busy machine needs, and not as long as it waits for an upstream that is silent.
+const promptly = 20 * time.Second
 
 // site is one data folder and the upstream that it mirrors.
 type site struct {
