@@ -187,6 +187,15 @@ func TestImportOffline(t *testing.T) {
 	if page := s.get("/simple/feta/"); !strings.Contains(page, sdist) {
 		t.Errorf("what only the stick knew is gone: %s", page)
 	}
+	refs, err := s.Store.Held("feta")
+	if err != nil || len(refs) != 1 {
+		t.Fatal(len(refs), err)
+	}
+	for _, r := range refs {
+		if !r.Pinned {
+			t.Errorf("%s, which nobody else has, may be evicted", r.Filename)
+		}
+	}
 	v, err := s.Status()
 	if err != nil || v.Import == nil || v.Import.Left != i.Left {
 		t.Errorf("%+v, %v", v.Import, err)
