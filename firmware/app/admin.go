@@ -33,6 +33,8 @@ type administration struct {
 	store *storage.Store
 	epoch atomic.Uint64
 	self  self
+
+	setting sync.Mutex // held while a passphrase is made that of the box
 }
 
 // newAdmin makes the admin part; nil where the settings want none.
@@ -114,15 +116,29 @@ func (s *self) called(host string) bool {
 
 // renew makes a passphrase for the box, and has it shown until it is first used.
 func (b *administration) renew() (string, error) {
+	b.setting.Lock()
+	defer b.setting.Unlock()
+	return b.renewHeld()
+}
+
+// renewHeld is renew for who holds setting.
+func (b *administration) renewHeld() (string, error) {
 	made := keyring.GeneratePassphrase()
 	if err := b.app.madePassphrase(made); err != nil {
 		return made, err
 	}
-	return made, b.set(made)
+	return made, b.setHeld(made)
 }
 
 // set makes a passphrase that of the box, and ends all sessions.
 func (b *administration) set(passphrase string) error {
+	b.setting.Lock()
+	defer b.setting.Unlock()
+	return b.setHeld(passphrase)
+}
+
+// setHeld is set for who holds setting.
+func (b *administration) setHeld(passphrase string) error {
 	if err := keyring.CheckPassphrase(passphrase); err != nil {
 		return err
 	}
@@ -133,17 +149,19 @@ func (b *administration) set(passphrase string) error {
 	return err
 }
 
-// firstPassphrase makes one where none is set, for the console to show this once.
+// firstPassphrase makes one where none is set, for the console to show this once. Somebody
+// may set one meanwhile, at a console: that holds.
 func (a *App) firstPassphrase() (string, error) {
 	if a.admin == nil || a.Store.ReadOnly() {
 		return "", nil
 	}
-	a.recallFirst()
+	a.admin.setting.Lock()
+	defer a.admin.setting.Unlock()
 	hash, err := a.Store.Value(passphraseKey)
 	if err != nil && !errors.Is(err, storage.ErrDamaged) || hash != nil && err == nil {
 		return "", err
 	}
-	made, err := a.admin.renew()
+	made, err := a.admin.renewHeld()
 	if errors.Is(err, storage.ErrFull) {
 		return "", nil // the next start makes one
 	}

@@ -153,7 +153,7 @@ func (a *App) usedPassphrase() {
 
 // recallFirst finds what an earlier run has left.
 func (a *App) recallFirst() {
-	if a.machine == nil {
+	if a.machine == nil || a.admin == nil || a.Store.ReadOnly() {
 		return
 	}
 	k, _, err := a.firstKept()

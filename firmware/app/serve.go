@@ -36,9 +36,7 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 	front := a.newFront()
 	a.commands = &http.Server{Handler: a.gate.guard(a.control(time.Now())), ReadHeaderTimeout: 10 * time.Second}
 
-	if a.fresh, err = a.firstPassphrase(); err != nil {
-		a.log.Error("no passphrase for administration could be set", "reason", err)
-	}
+	a.recallFirst() // before anybody can use it
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var running sync.WaitGroup
@@ -59,6 +57,10 @@ func (a *App) Serve(ctx context.Context, ready func(net.Addr)) error {
 				secureErr = fmt.Errorf("serve https: %w", err)
 			}
 		})
+	}
+	// A small board hashes it for half a second and more: who asks for a page need not wait.
+	if a.fresh, err = a.firstPassphrase(); err != nil {
+		a.log.Error("no passphrase for administration could be set", "reason", err)
 	}
 	running.Go(func() { a.rest(ctx) })
 	if d.control != nil {

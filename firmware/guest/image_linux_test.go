@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -93,14 +94,57 @@ func until(ctx context.Context, t *testing.T, p *guest.Powered, path string, rig
 // answered is any answer.
 func answered(int, string) bool { return true }
 
-// firstAnswer is when a box that starts answers first. It is asked when it says that it
-// serves: a request that comes before is kept by qemu's network, and tried again late.
+// firstAnswer is when a box that starts answers first. Each of its askers has a connection
+// of its own: one that comes too early is kept by qemu's network, and tried again late.
 func firstAnswer(ctx context.Context, t *testing.T, p *guest.Powered) time.Time {
 	t.Helper()
-	if _, err := p.Await(ctx, " serves /data"); err != nil {
+	if _, err := p.Await(ctx, "the program is started"); err != nil {
 		t.Fatal(err)
 	}
-	return until(ctx, t, p, "/healthz", answered)
+	ctx, stop := context.WithCancel(ctx)
+	var askers sync.WaitGroup
+	defer askers.Wait()
+	defer stop()
+	answers := make(chan time.Time)
+	for {
+		askers.Go(func() {
+			if status := askAlone(ctx, p.Address(80), "/healthz"); status == 0 {
+				return
+			}
+			select {
+			case answers <- time.Now():
+			case <-ctx.Done():
+			}
+		})
+		select {
+		case at := <-answers:
+			return at
+		case <-time.After(50 * time.Millisecond):
+			if p.Off() {
+				t.Fatal("the board went off before it answered")
+			}
+		case <-ctx.Done():
+			t.Fatal("the board does not answer")
+		}
+	}
+}
+
+// askAlone asks a board by a connection that is used this once; 0 stands for no answer.
+func askAlone(ctx context.Context, address, path string) (status int) {
+	ctx, stop := context.WithTimeout(ctx, 5*time.Second)
+	defer stop()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, nil)
+	if err != nil {
+		return 0
+	}
+	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
+	if err != nil {
+		return 0
+	}
+	if err := resp.Body.Close(); err != nil {
+		return 0
+	}
+	return resp.StatusCode
 }
 
 // stamp is what a line of the console says of when it was written, since the kernel's
