@@ -251,7 +251,7 @@ const spill = 1 << 20
 
 // restarting lies make a box begin a file again, or read over what it has.
 var restarting = []string{
-	"flip", "resize", "garbage", "half", "endless", "ignore-range", "416", "content-range", "change-etag", "no-etag",
+	"flip", "resize", "garbage", "half", "endless", "ignore-range", "refuse-ranges", "416", "content-range", "change-etag", "no-etag",
 	"type", "login-page", "end", "end-chunked", "unknown-total", "no-length", "gzip-bomb",
 }
 
