@@ -124,8 +124,8 @@ func newBallast(dir string, disk *durable.Disk, free func(string) (int64, error)
 	return ballast{path: filepath.Join(dir, ballastName), disk: disk, free: func() (int64, error) { return free(dir) }}
 }
 
-// openToRead opens the metadata, for which there is no room to be written, if there
-// are any; full says so.
+// openToRead opens the metadata, which cannot be written for want of room or since the disk
+// can only be read, if there are any; full says so.
 func (s *Store) openToRead(folder string, options meta.Options, full error) error {
 	readable, err := meta.OpenReadOnly(folder, options)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -134,15 +134,15 @@ func (s *Store) openToRead(folder string, options meta.Options, full error) erro
 	if err != nil {
 		return errors.Join(full, err)
 	}
-	s.log.Error("the disk is full: what is here is served, and nothing can be written", "reason", full)
+	s.log.Error("what is here is served, and nothing can be written", "reason", full)
 	s.meta = readable
 	return nil
 }
 
-// ReadOnly tells whether the disk was so full when the store was opened that it can
-// only be read: every change gives ErrFull.
+// ReadOnly tells whether the store can only be read, since the disk was so full when it
+// was opened, or could not be written: every change gives ErrFull.
 func (s *Store) ReadOnly() bool { return s.meta.ReadOnly() }
 
-// Roomy is closed by Tend when there is room again for a store that is ReadOnly: it
+// Roomy is closed by Tend when a store that is ReadOnly could be written again: it
 // can be written after it was closed and opened again.
 func (s *Store) Roomy() <-chan struct{} { return s.roomy }

@@ -219,11 +219,12 @@ func (s *Store) Cached() (CachedTotals, error) {
 
 // Space is what there is to know of the disk's room, in bytes.
 type Space struct {
-	Free     int64 // also what is held for the metadata
-	Reserve  int64 // of it, that files leave
-	Need     int64 // of it, without which the metadata are not written
-	Cached   int64 // that can be made free, as far as is known so far
-	ReadOnly bool  // the disk was full when the store was opened
+	Free       int64 // also what is held for the metadata
+	Reserve    int64 // of it, that files leave
+	Need       int64 // of it, without which the metadata are not written
+	Cached     int64 // that can be made free, as far as is known so far
+	ReadOnly   bool  // the disk was full when the store was opened, or
+	Unwritable bool  // it could not be written at all
 }
 
 // Space looks at the disk. It is quick.
@@ -232,7 +233,7 @@ func (s *Store) Space() (Space, error) {
 	c := &s.cached
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	space := Space{Free: free, Reserve: s.floor(), Need: s.meta.Need(), ReadOnly: s.ReadOnly()}
+	space := Space{Free: free, Reserve: s.floor(), Need: s.meta.Need(), ReadOnly: s.ReadOnly(), Unwritable: s.meta.Unwritable() != nil}
 	if c.table != nil {
 		space.Cached = c.table.Bytes()
 	}

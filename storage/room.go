@@ -123,6 +123,9 @@ func (s *Store) room(n, kept int64) error {
 
 // enough refuses n bytes that would eat into the reserve, and makes no room.
 func (s *Store) enough(n int64) error {
+	if err := s.meta.Unwritable(); err != nil {
+		return err
+	}
 	free, err := s.free(s.dir)
 	if err == nil && free-n < s.floor() {
 		err = s.refused(free, n)
@@ -137,6 +140,9 @@ func (s *Store) refused(free, n int64) error {
 // makeRoom sees to it that n more bytes may come, coming of them under the quota.
 // Nothing is removed for what cannot come anyway.
 func (s *Store) makeRoom(spare pypi.Digest, n, coming int64) error {
+	if err := s.meta.Unwritable(); err != nil {
+		return err
+	}
 	m, err := s.missing(n, coming, s.floor())
 	if err != nil || m.none() {
 		return err

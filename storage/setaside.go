@@ -61,6 +61,9 @@ func (s *Store) Settled() error {
 func (s *Store) openMeta(disk *durable.Disk, opts Options, thorough, existed bool) (aside *Aside, err error) {
 	folder := filepath.Join(s.dir, "meta")
 	options := meta.Options{Log: s.log, Free: s.metaFree, Thorough: thorough}
+	if durable.Unwritable(s.dir) {
+		return nil, s.openToRead(folder, options, &meta.UnwritableError{Dir: s.dir})
+	}
 	// Without a backup, new metadata are begun as in a new folder: see identify.
 	gone := existed && without(filepath.Join(folder, "MANIFEST")) && !without(s.keptPath())
 	if gone {

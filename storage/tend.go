@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"cheeseboard/storage/durable"
 )
 
 // What the store does by itself, and how often.
@@ -122,7 +124,7 @@ func (s *Store) awaitRoom(ctx context.Context) {
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
 	for {
-		if free, err := s.ballast.free(); err == nil && free >= s.meta.Need() {
+		if free, err := s.ballast.free(); err == nil && free >= s.meta.Need() && !durable.Unwritable(s.dir) {
 			close(s.roomy)
 			return
 		}

@@ -112,6 +112,9 @@ func (a *App) probeSpace() health.Finding {
 	const narrow = "make room, or narrow sync.projects"
 	free, within := space.Free>>20, space.Free+space.Cached
 	switch {
+	case space.Unwritable:
+		return attention("save what is here (cheeseboard backup, or a copy of the disk) and replace the disk",
+			"the disk can only be read: what is here is served, and nothing can be written")
 	case space.ReadOnly:
 		return attention("make room on the disk that holds "+a.Store.Dir()+": it goes on by itself",
 			"the disk is full: what is here is served, and nothing can be written (%d MB free, %d MB are needed)", free, space.Need>>20)

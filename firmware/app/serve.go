@@ -103,7 +103,7 @@ type doors struct {
 	lan     net.Listener
 	secure  net.Listener // nil: there is no https
 	tls     *http.Server // serves it
-	control net.Listener // nil: on a full disk there is none
+	control net.Listener // nil: on a disk that cannot be written there is none
 	release func()       // takes away what control has made
 }
 
@@ -116,8 +116,8 @@ func (a *App) openDoors() (d doors, err error) {
 		return d, errors.Join(err, d.lan.Close())
 	}
 	d.control, d.release, err = listenControl(a.Store.Dir())
-	if errors.Is(err, syscall.ENOSPC) {
-		a.log.Warn("on a full disk other commands cannot reach this box", "reason", err)
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EROFS) {
+		a.log.Warn("on a disk that cannot be written other commands cannot reach this box", "reason", err)
 		d.control, d.release, err = nil, func() {}, nil
 	}
 	if err != nil {

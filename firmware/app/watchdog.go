@@ -157,8 +157,8 @@ const restartAfter = time.Hour
 
 // restartMends tells whether a restart may help against an error of a write, in a box
 // that has been open for so long. A full disk is no reason for one. Nor is one that
-// became read-only: started again, this program could not even open its store; whoever
-// keeps the machine has the disk checked. A write that hangs gives no error.
+// became read-only: what is here is served as well without; whoever keeps the machine has
+// the disk checked. A write that hangs gives no error.
 func restartMends(err error, open time.Duration) bool {
 	switch {
 	case err == nil, errors.Is(err, storage.ErrFull), errors.Is(err, syscall.EROFS):

@@ -23,7 +23,7 @@ func TestRestartMends(t *testing.T) {
 	}{
 		{"nothing failed", nil, 2 * restartAfter, false},
 		{"a full disk", of(storage.ErrFull), 2 * restartAfter, false},
-		{"a read-only disk, after which the store could not be opened", of(syscall.EROFS), 2 * restartAfter, false},
+		{"a read-only disk, which no restart mends", of(syscall.EROFS), 2 * restartAfter, false},
 		{"errors soon after the start, as after the restart before", of(syscall.EIO), restartAfter - time.Second, false},
 		{"errors of a box that has served for long", of(syscall.EIO), restartAfter, true},
 		{"something else that failed for long", errors.New("writes are blocked"), restartAfter, true},

@@ -184,17 +184,38 @@ func TestFullDiskServes(t *testing.T) {
 	s.sound()
 }
 
-// TestReadOnlyDisk has the kernel turn the disk read-only, as it does after an
-// error of a SD card.
+// TestReadOnlyDisk has the disk read-only, as a card is at the end of its life: what is
+// here is served, by a box that starts anew and after one that was killed; what would
+// store anything says why it cannot; and nothing is touched.
 func TestReadOnlyDisk(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil, selection, "storage.reserve=1MB")
 	s.smallDisk()
 	s.succeed("sync")
+	killed := s.serve()
+	killed.kill()
+	must(t, s.upstream.Kill())
 	s.remount(syscall.MS_RDONLY)
 	untouched(t, s.data, func() {
-		for _, verb := range every {
-			complains(t, s.run(verb), notDone, "read-only", "--data")
+		for range 2 {
+			complains(t, s.run("sync"), notDone, "can only be read", "another one")
+			s.succeed("verify")
+			if o := s.succeed("status"); !strings.Contains(o.stdout, "can only be read") {
+				t.Errorf("status does not say that the disk can only be read:\n%s", o.stdout)
+			}
+			b := s.serve()
+			for _, name := range []string{"parmesan", "cheddar"} {
+				p, err := readPage(t.Context(), b.index()+name+"/", formJSON)
+				if err != nil || p.status != http.StatusOK || len(p.offers) == 0 {
+					t.Errorf("%s: status %d, %d files, %v", name, p.status, len(p.offers), err)
+				}
+				for _, o := range p.offers {
+					if err := o.check(t.Context()); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			b.quit()
 		}
 	})
 	s.remount(0)

@@ -181,3 +181,11 @@ func Scratch(dir string) (*os.File, error) {
 	}
 	return f, nil
 }
+
+// accessWrite is W_OK of access(2).
+const accessWrite = 2
+
+// Unwritable tells whether path is on a file system that can only be read.
+func Unwritable(path string) bool {
+	return errors.Is(syscall.Access(path, accessWrite), syscall.EROFS)
+}

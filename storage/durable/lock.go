@@ -27,9 +27,14 @@ func (e *LockedError) Error() string {
 // gives the lock free when the process ends, however it ends; unlock also takes
 // out what is written there. left is the mark of a process that ended without
 // unlock, as far as the disk has it; "" where there is none. A *LockedError when
-// another process has it.
+// another process has it. On a file system that can only be read nothing is written, and
+// the file must be there.
 func Lock(path, mark string) (left string, unlock func() error, err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	readOnly := errors.Is(err, syscall.EROFS)
+	if readOnly {
+		f, err = os.Open(path)
+	}
 	if err != nil {
 		return "", nil, err
 	}
@@ -43,10 +48,10 @@ func Lock(path, mark string) (left string, unlock func() error, err error) {
 		}
 		return "", nil, errors.Join(held, f.Close())
 	}
-	if err == nil {
+	if err == nil && !readOnly {
 		err = f.Truncate(0)
 	}
-	if err == nil {
+	if err == nil && !readOnly {
 		_, err = fmt.Fprintf(f, "%d\n%s\n", os.Getpid(), mark)
 	}
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
@@ -56,7 +61,10 @@ func Lock(path, mark string) (left string, unlock func() error, err error) {
 		return "", nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
 	}
 	unlock = func() error {
-		err := f.Truncate(0)
+		var err error
+		if !readOnly {
+			err = f.Truncate(0)
+		}
 		// Close alone would leave the lock to a child that this process is just
 		// starting: until it runs its own program it has all our files.
 		return errors.Join(err, syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())

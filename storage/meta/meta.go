@@ -100,15 +100,16 @@ type DB struct {
 
 	// writers makes read-change-write steps one at a time: conflict detection costs
 	// memory and is off.
-	writers  writers
-	readOnly bool
-	written  bool          // something was committed since Open; whoever has the turn looks
-	closing  time.Duration // 0: closing; for tests
-	closed   bool          // as written
-	tables   atomic.Int64
-	version  atomic.Uint64
-	views    views                 // for readers
-	trouble  atomic.Pointer[error] // of the last commit; nil: it went well
+	writers    writers
+	readOnly   bool
+	unwritable bool          // and for that reason it is readOnly
+	written    bool          // something was committed since Open; whoever has the turn looks
+	closing    time.Duration // 0: closing; for tests
+	closed     bool          // as written
+	tables     atomic.Int64
+	version    atomic.Uint64
+	views      views                 // for readers
+	trouble    atomic.Pointer[error] // of the last commit; nil: it went well
 }
 
 // Open opens the metadata in dir, which is made where it is missing. The caller
@@ -213,7 +214,11 @@ func (d *DB) close() error {
 		}
 	}
 	d.endViews()
-	return d.db.Close()
+	err := d.db.Close()
+	if d.unwritable {
+		return nil // it was only read, and misses the folder that was removed: see openShadowed
+	}
+	return err
 }
 
 // badgerOptions are those that were measured to fit a small board.

@@ -34,7 +34,7 @@ func precheck(dir string, thorough bool) (size int64, err error) {
 			}
 		case ".sst":
 			tables++
-			if info, err := e.Info(); err == nil {
+			if info, err := os.Stat(filepath.Join(dir, e.Name())); err == nil { // a link counts for its file
 				size += info.Size()
 			}
 		}

@@ -15,13 +15,15 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/dgraph-io/badger/v4"
+
 	"cheeseboard/storage/durable"
 )
 
-// Where not even opening has room, the metadata are opened to be read only: Badger
-// then makes no files and merges no tables. It refuses logs that a kill has left,
+// Where not even opening has room, or the file system cannot be written, the metadata are
+// opened to be read only: Badger then makes no files and merges no tables. It refuses logs that a kill has left,
 // since their end must be cut first; that is done here, as Badger itself would, and
-// needs no room.
+// needs no room. Where nothing can be written, see shadow.
 
 // OpenReadOnly opens metadata that are there, to be read only: every change gives
 // ErrFull. Errors: those of Open, and fs.ErrNotExist where there are none.
@@ -36,23 +38,22 @@ func OpenReadOnly(dir string, opts Options) (*DB, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	d := &DB{dir: dir, free: opts.Free, readOnly: true, writers: newWriters()}
+	d := &DB{dir: dir, free: opts.Free, readOnly: true, unwritable: durable.Unwritable(dir), writers: newWriters()}
 	if d.free == nil {
 		d.free = durable.Free
 	}
-	tables, err := precheck(dir, opts.Thorough)
+	o := badgerOptions(dir, log)
+	o.ReadOnly = true
+	open := openCut
+	if d.unwritable {
+		open = openShadowed
+	}
+	db, tables, err := open(o, opts.Thorough)
 	if err != nil {
 		return nil, err
 	}
+	d.db = db
 	d.tables.Store(tables)
-	if err := cutLogs(dir); err != nil {
-		return nil, err
-	}
-	o := badgerOptions(dir, log)
-	o.ReadOnly = true
-	if d.db, err = openGuarded(o); err != nil {
-		return nil, err
-	}
 	if d.zip, err = newZip(); err != nil {
 		return nil, errors.Join(err, d.db.Close())
 	}
@@ -61,13 +62,38 @@ func OpenReadOnly(dir string, opts Options) (*DB, error) {
 	return d, nil
 }
 
+// openCut opens metadata whose logs can be cut where they are.
+func openCut(o badger.Options, thorough bool) (*badger.DB, int64, error) {
+	tables, err := precheck(o.Dir, thorough)
+	if err == nil {
+		err = cutLogs(o.Dir)
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	db, err := openGuarded(o)
+	return db, tables, err
+}
+
 // ReadOnly tells whether the metadata were opened to be read only.
 func (d *DB) ReadOnly() bool { return d.readOnly }
+
+// Unwritable gives an *UnwritableError where the metadata were opened to be read only since
+// their file system cannot be written.
+func (d *DB) Unwritable() error {
+	if !d.unwritable {
+		return nil
+	}
+	return &UnwritableError{d.dir}
+}
 
 // refuse gives ErrFull where the metadata were opened to be read only.
 func (d *DB) refuse() error {
 	if !d.readOnly {
 		return nil
+	}
+	if d.unwritable {
+		return fmt.Errorf("write metadata: %w", d.Unwritable())
 	}
 	return fmt.Errorf("write metadata: %w: it was full when %s was opened, which can only be read; make room on that disk", ErrFull, d.dir)
 }

@@ -45,6 +45,9 @@ func (d *DB) SetState(name pypi.Name, value []byte, marks ...Mark) error {
 		grows = shrinking
 	}
 	err := d.update(grows, func(b *batch) error { return d.note(b, name, State{value, marks}) })
+	if err != nil && name == "" {
+		return fmt.Errorf("store how far the sync is: %w", err)
+	}
 	if err != nil {
 		return fmt.Errorf("store the state of %q: %w", name, err)
 	}
