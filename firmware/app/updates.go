@@ -219,6 +219,8 @@ func judgeUpdate(s machine.State, offer *update.Offer, failed string, now time.T
 	switch r := s.Refused; {
 	case s.Slot == 0:
 		return notMeasured(s.NoUpdate)
+	case s.NoUpdate != "" && s.Data.State == "read-only":
+		return attention("replace the card", "%s, and cannot be updated: %s", text, s.NoUpdate)
 	case s.NoUpdate != "":
 		return attention("write the card anew with the image; what is on the data partition can be kept", "%s, and cannot be updated: %s", text, s.NoUpdate)
 	case s.Trial != nil && s.Trial.Missing != "":
@@ -247,11 +249,18 @@ func (a *App) probeData() health.Finding {
 	if !known {
 		return notMeasured("init does not answer")
 	}
-	switch d := s.Data; d.State {
+	return judgeData(s.Data)
+}
+
+// judgeData makes a finding of what init says of the data partition.
+func judgeData(d machine.Data) health.Finding {
+	switch d.State {
 	case "clean", "":
 		return well("the data partition is sound")
 	case "repaired":
 		return well("the data partition was repaired at the start: %s", d.Detail)
+	case "read-only":
+		return attention("replace the card; another box or the upstream fills the new one", "the data partition can only be read: %s", d.Detail)
 	case "memory":
 		return health.Finding{Severity: health.Attention, Action: "look at the card, and replace it",
 			Summary: "there is no data partition: all that is stored is lost when the box restarts. " + d.Detail}

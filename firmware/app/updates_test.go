@@ -362,6 +362,9 @@ func TestJudgeUpdate(t *testing.T) {
 		"runs":     {runs, health.OK, "version 1.2.0 runs from slot 2"},
 		"no slots": {machine.State{NoUpdate: "no card"}, health.NotMeasured, "no card"},
 		"cannot":   {with(func(s *machine.State) { s.NoUpdate = "autoboot.txt is gone" }), health.Attention, "cannot be updated: autoboot.txt is gone"},
+		"a card that cannot be written": {with(func(s *machine.State) {
+			s.NoUpdate, s.Data.State = "its card cannot be written any more", "read-only"
+		}), health.Attention, "slot 2, and cannot be updated: its card cannot be written"},
 		"trial":    {with(func(s *machine.State) { s.Trial = &machine.Trial{} }), health.OK, "on trial, and all is well"},
 		"doubtful": {with(func(s *machine.State) { s.Trial = &machine.Trial{Missing: "no network"} }), health.OK, "on trial: no network"},
 		"refused":  {with(func(s *machine.State) { s.Refused = refused }), health.Attention, "version 1.3.0 was tried and given back: it hung"},
@@ -372,6 +375,25 @@ func TestJudgeUpdate(t *testing.T) {
 	} {
 		if f := judgeUpdate(test.state, nil, "", now); f.Severity != test.severity || !strings.Contains(f.Summary, test.want) {
 			t.Errorf("%s: %+v", name, f)
+		}
+	}
+}
+
+// TestJudgeData: each state of the data partition is told for what it is.
+func TestJudgeData(t *testing.T) {
+	for state, want := range map[string]struct {
+		severity      health.Severity
+		summary, next string
+	}{
+		"clean":     {health.OK, "sound", ""},
+		"repaired":  {health.OK, "repaired at the start: why", ""},
+		"aside":     {health.Attention, "begun anew: why", "look at the card"},
+		"read-only": {health.Attention, "only be read: why", "replace the card"},
+		"memory":    {health.Attention, "lost when the box restarts. why", "replace it"},
+	} {
+		f := judgeData(machine.Data{State: state, Detail: "why"})
+		if f.Severity != want.severity || !strings.Contains(f.Summary, want.summary) || !strings.Contains(f.Action, want.next) {
+			t.Errorf("%s: %+v", state, f)
 		}
 	}
 }

@@ -94,7 +94,9 @@ type Address struct {
 
 // Data is the state of the data partition.
 type Data struct {
-	State  string `json:"state"`            // "clean", "repaired", "aside" (begun anew), "memory" (not there at all)
+	// State is "clean", "repaired", "aside" (begun anew), "read-only" (it cannot be written
+	// any more, and what is there is served), or "memory" (not there at all).
+	State  string `json:"state"`
 	Detail string `json:"detail,omitempty"` // what was found and done, for a person
 	Size   int64  `json:"size"`             // bytes; 0 where it is not there
 }

@@ -27,8 +27,8 @@ const memoryShare = "40%"
 // checkPatience is how long a file system may be checked.
 const checkPatience = 30 * time.Minute
 
-// openData mounts the partition for data, grown and repaired where it must be; at the
-// worst memory is in its place.
+// openData mounts the partition for data, grown and repaired where it must be. Where it
+// cannot be written any more it is mounted read-only; at the worst memory is in its place.
 func (b *box) openData(ctx context.Context) {
 	system := disk.Linux{MemorySize: memoryShare}
 	if _, err := os.Stat(checkerProgram); err == nil {
@@ -51,6 +51,27 @@ func (b *box) openData(ctx context.Context) {
 			b.log.Error("there is nowhere to store anything", "reason", err)
 		}
 	}
+	b.makeFolders()
+	b.notes = openNotebook(filepath.Join(ownFolder, "last.json"))
+	b.notes.kept = b.data.Condition != disk.ReadOnly
+	last := b.notes.get()
+	if last.Machine != "" {
+		b.log.Warn("why init restarted the machine", "reason", last.Machine, "at", last.MachineAt)
+	}
+	if last.Program != "" {
+		b.log.Warn("why the program ended last", "reason", last.Program, "at", last.ProgramAt)
+	}
+	if b.notes.kept {
+		b.files = &ring.Files{Folder: logFolder, Name: "messages"}
+	}
+}
+
+// makeFolders makes the folders for data, where they can be made.
+func (b *box) makeFolders() {
+	if b.data.Condition == disk.ReadOnly {
+		b.log.Warn("nothing is noted on the card, neither the log nor the time")
+		return
+	}
 	for _, f := range []struct {
 		path string
 		mode fs.FileMode
@@ -62,19 +83,10 @@ func (b *box) openData(ctx context.Context) {
 	if err := own(programData); err != nil {
 		b.log.Error("the program's folder", "reason", err)
 	}
-	b.notes = openNotebook(filepath.Join(ownFolder, "last.json"))
-	last := b.notes.get()
-	if last.Machine != "" {
-		b.log.Warn("why init restarted the machine", "reason", last.Machine, "at", last.MachineAt)
-	}
-	if last.Program != "" {
-		b.log.Warn("why the program ended last", "reason", last.Program, "at", last.ProgramAt)
-	}
-	b.files = &ring.Files{Folder: logFolder, Name: "messages"}
 }
 
 func (b *box) volume(system disk.System) *disk.Volume {
-	v := &disk.Volume{Device: b.card.Partition(disk.Data), Folder: dataFolder, System: system, Log: b.log}
+	v := &disk.Volume{Device: b.card.Partition(disk.Data), Folder: dataFolder, System: system, Worth: storeMark, Log: b.log}
 	if _, err := os.Stat(seedFile); err == nil {
 		v.Seed = openSeed
 	}
@@ -173,6 +185,9 @@ func (b *box) startUpdater() {
 	}}
 	if b.data.Condition != disk.Memory {
 		o.Notes = ownFolder
+	}
+	if b.data.Condition == disk.ReadOnly {
+		o.Never = "its card cannot be written any more; replace it"
 	}
 	if b.updater, err = update.New(o); err != nil {
 		b.log.Error("updates", "reason", err)

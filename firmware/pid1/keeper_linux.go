@@ -145,7 +145,7 @@ func (b *box) signs() update.Signs {
 		}
 	}
 	s.Healthy, s.Health = b.askHealth()
-	if s.Health == "" && b.data.Condition == disk.Memory {
+	if s.Health == "" && (b.data.Condition == disk.Memory || b.data.Condition == disk.ReadOnly) {
 		s.Health = b.data.Detail
 	}
 	return s

@@ -20,6 +20,7 @@ type last struct {
 // notebook keeps it on the card.
 type notebook struct {
 	path string
+	kept bool // false: it cannot be written, and is remembered until the machine restarts
 
 	mu      sync.Mutex
 	now     last
@@ -30,7 +31,7 @@ type notebook struct {
 const noteEvery = time.Hour
 
 func openNotebook(path string) *notebook {
-	n := &notebook{path: path}
+	n := &notebook{path: path, kept: true}
 	if raw, err := os.ReadFile(path); err == nil {
 		_ = json.Unmarshal(raw, &n.now) // one that is damaged is begun anew
 	}
@@ -68,8 +69,11 @@ func (n *notebook) machine(why string) error {
 	return n.write()
 }
 
-// write is durable when it returns. Under the lock.
+// write is durable when it returns, if anything is. Under the lock.
 func (n *notebook) write() error {
+	if !n.kept {
+		return nil
+	}
 	raw, err := json.Marshal(n.now)
 	if err == nil {
 		err = (&durable.Disk{}).WriteFile(n.path, append(raw, '\n'), 0o600)

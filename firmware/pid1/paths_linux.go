@@ -21,6 +21,7 @@ const (
 	pinFile        = bootFolder + "/PIN.txt"
 	programFile    = slotFolder + "/cheeseboard"
 	programData    = dataFolder + "/cheeseboard"
+	storeMark      = "cheeseboard/FORMAT" // below dataFolder: there is a store of the program's
 	ownFolder      = dataFolder + "/init" // what init notes
 	logFolder      = dataFolder + "/log"
 	checkerProgram = "/sbin/e2fsck"

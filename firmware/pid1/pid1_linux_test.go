@@ -133,6 +133,14 @@ func TestNotebook(t *testing.T) {
 	if got := openNotebook(path).get(); got.Program != "killed by SIGSEGV" || got.Machine != "" || !got.MachineAt.IsZero() {
 		t.Errorf("%+v", got)
 	}
+	before, err := os.ReadFile(path)
+	check(err)
+	unkept := openNotebook(path)
+	unkept.kept = false
+	check(unkept.program("exit status 2"))
+	if after, err := os.ReadFile(path); err != nil || string(after) != string(before) || unkept.get().Program != "exit status 2" {
+		t.Errorf("what cannot be written is not only remembered: %s, %v", after, err)
+	}
 	check(os.WriteFile(path, []byte("{"), 0o600))
 	if got := openNotebook(path).get(); got != (last{}) {
 		t.Errorf("of a damaged file: %+v", got)

@@ -156,8 +156,8 @@ const mendAfter = time.Hour
 // watchData restarts the machine when the kernel has found errors in the file system for
 // data, which can be read only from then on: the next start checks and repairs it.
 func (b *box) watchData(ctx context.Context) {
-	if b.data.Condition == disk.Memory {
-		return
+	if b.data.Condition == disk.Memory || b.data.Condition == disk.ReadOnly {
+		return // no check could mend it
 	}
 	counter := filepath.Join("/sys/fs/ext4", filepath.Base(b.card.Partition(disk.Data)), "errors_count")
 	told := false
@@ -225,10 +225,12 @@ func (b *box) keepWatchdog(ctx context.Context, open func() (watchdog.Device, er
 // judge looks at a slot on trial until it is kept or given back.
 func (b *box) judge(ctx context.Context) {
 	b.log.Warn("this version is on trial", "version", b.release.Version)
+	told := ""
 	for ctx.Err() == nil {
 		pass(ctx, judgeEvery)
 		v, err := b.updater.Judge(b.signs())
-		if err != nil {
+		if err != nil && err.Error() != told {
+			told = err.Error()
 			b.log.Error("the trial", "reason", err)
 		}
 		switch v.Decision {
@@ -340,7 +342,7 @@ const mostYears = 20
 
 // saveClock notes what time it is: by the time of a file.
 func (b *box) saveClock() {
-	if b.data.Condition == disk.Memory {
+	if b.data.Condition == disk.Memory || b.data.Condition == disk.ReadOnly {
 		return
 	}
 	now := time.Now()

@@ -28,9 +28,13 @@ type device struct {
 
 // OpenArea opens the device of a partition to be read and written. The page cache of
 // a device is one with that of whoever has it mounted, so slots that are written
-// must not be mounted; p1, where it is mounted read-only, may be.
+// must not be mounted; p1, where it is mounted read-only, may be. Of a card that is
+// write-protected it can be read, and to write is an error.
 func OpenArea(path string) (Area, error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, unix.EROFS) || errors.Is(err, unix.EACCES) {
+		f, err = os.Open(path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open the partition: %w", err)
 	}

@@ -24,6 +24,9 @@ type Options struct {
 	Open func(partition int) (Area, error)
 	// Notes is a folder of init's own on the data partition; "" where there is none.
 	Notes string
+	// Never says why nothing can be installed although there are slots, such as that the
+	// card cannot be written any more: what was noted is only read then. "": it can.
+	Never string
 	Disk  *durable.Disk    // nil: the real one
 	Log   *slog.Logger     // nil discards
 	Now   func() time.Time // nil: time.Now
@@ -82,6 +85,7 @@ func (u *Updater) begin() error {
 		u.nothing = "this machine was not started by a boot firmware that knows slots"
 		return nil
 	}
+	u.nothing = u.Never
 	first, err := u.Open(1)
 	if err != nil {
 		return err
@@ -101,6 +105,9 @@ func (u *Updater) begin() error {
 		u.Log.Warn("the note of updates is begun anew", "reason", err)
 	}
 	u.memory, u.asked = old.settle(u.Boot, auto.Default, u.Now())
+	if u.Never != "" {
+		return nil // what becomes of an update cannot be noted; a trial ends where it began
+	}
 	next := u.memory
 	if next.Refused != nil && (old.Refused == nil || *old.Refused != *next.Refused) {
 		u.Log.Error("a new version was not kept", "version", next.Refused.Version, "reason", next.Refused.Reason)

@@ -186,8 +186,11 @@ func TestNobodyAsked(t *testing.T) {
 func TestWithout(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*Options, *card){
-		"no slots":        func(o *Options, _ *card) { o.Boot = Boot{} },
-		"no data":         func(o *Options, _ *card) { o.Notes = "" },
+		"no slots": func(o *Options, _ *card) { o.Boot = Boot{} },
+		"no data":  func(o *Options, _ *card) { o.Notes = "" },
+		"a card that cannot be written": func(o *Options, c *card) {
+			o.Never, c.cutAt = "its card cannot be written any more", 1
+		},
 		"no autoboot.txt": func(_ *Options, c *card) { clear(c.sectors[1]) },
 		"no card":         func(_ *Options, c *card) { c.dead = true },
 		"a full disk": func(o *Options, _ *card) {
@@ -207,6 +210,37 @@ func TestWithout(t *testing.T) {
 		if !errors.As(err, &refusal) || refusal.Kind != machine.NoSlots || state(u).NoUpdate == "" {
 			t.Errorf("%s: %v; state %+v", name, err, state(u))
 		}
+	}
+}
+
+// TestNever: on a card that cannot be written nothing is noted, what was noted is told, and a
+// trial, which cannot be settled, ends where it began.
+func TestNever(t *testing.T) {
+	t.Parallel()
+	notes := t.TempDir()
+	if err := (memory{Format: 1, Refused: &machine.Refused{Version: "0.9.0"}, Attempt: &attempt{Slot: SlotB, Phase: armed}}).write(new(durable.Disk), notes); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(filepath.Join(notes, memoryName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newCard(testSlot)
+	c.cutAt = 1 // whatever is written fails
+	protected := &durable.Disk{Fault: func(durable.Step, string, bool) error { return errors.New("read-only file system") }}
+	u, err := New(Options{Running: running, Boot: Boot{Slot: SlotB}, Open: c.Open, Notes: notes, Disk: protected, Never: "it cannot be written"})
+	if s := state(u); err != nil || s.NoUpdate != "it cannot be written" || s.Refused == nil || s.Trial == nil {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	v := Verdict{}
+	for up := time.Duration(0); v.Decision == Wait && up < time.Hour; up += time.Second {
+		v, _ = u.Judge(Signs{Up: up, Ready: true, Healthy: true}) // that it fails is what is tried
+	}
+	if v.Decision != Rollback {
+		t.Errorf("%+v", v)
+	}
+	if after, err := os.ReadFile(filepath.Join(notes, memoryName)); err != nil || !bytes.Equal(after, before) {
+		t.Errorf("%s, %v", after, err)
 	}
 }
 

@@ -41,6 +41,25 @@ func (Linux) Mount(device, folder string) error {
 	return nil
 }
 
+// MountReadOnly implements System. The device is made read-only first: of a file system that
+// is mounted read-only the kernel still clears away what was being removed when the power
+// went.
+func (Linux) MountReadOnly(device, folder string) error {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	f, err := os.Open(device)
+	if err != nil {
+		return err
+	}
+	err = os.NewSyscallError("make "+device+" read-only", unix.IoctlSetPointerInt(int(f.Fd()), unix.BLKROSET, 1))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	// Its journal cannot be replayed without writing.
+	return os.NewSyscallError("mount "+device, unix.Mount(device, folder, "ext4", dataFlags|unix.MS_RDONLY, "noload,"+dataOptions))
+}
+
 // Unmount implements System.
 func (Linux) Unmount(folder string) error {
 	return os.NewSyscallError("umount "+folder, unix.Unmount(folder, 0))

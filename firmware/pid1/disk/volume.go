@@ -21,7 +21,9 @@ const (
 	Clean    Condition = "clean"
 	Repaired Condition = "repaired" // it was damaged, and is whole again
 	Aside    Condition = "aside"    // it could not be repaired: a new file system is in its place
-	Memory   Condition = "memory"   // it cannot be used: what is stored is gone with the power
+	// ReadOnly: it cannot be written, as of a card at its end, and what is on it can be read.
+	ReadOnly Condition = "read-only"
+	Memory   Condition = "memory" // it cannot be used: what is stored is gone with the power
 )
 
 // Report is what was found and done.
@@ -35,6 +37,9 @@ type Report struct {
 // System is what a Volume needs of the machine.
 type System interface {
 	Mount(device, folder string) error
+	// MountReadOnly mounts such that nothing is ever written to the device, neither what
+	// stands in the file system's journal.
+	MountReadOnly(device, folder string) error
 	Unmount(folder string) error
 	// Grow has a mounted file system take so many of its blocks.
 	Grow(folder string, blocks uint64) error
@@ -56,7 +61,10 @@ type Volume struct {
 	// Seed opens the image of an empty file system that can be grown; nil: there is none,
 	// and what cannot be repaired is left alone.
 	Seed func() (io.ReadCloser, error)
-	Log  *slog.Logger
+	// Worth is the path below the Folder of a file that makes the partition worth being
+	// mounted read-only, where it cannot be mounted otherwise; "": it is in any case.
+	Worth string
+	Log   *slog.Logger
 
 	aside []byte // the beginning of what was set aside, under gzip; nil: nothing was, or it is lost
 }
@@ -69,7 +77,8 @@ var making = []byte("cheeseboard: a new file system is being made here\x00")
 const asideFolder = "set-aside"
 
 // Open mounts the partition, repaired or made anew where it must be, and grown where there
-// is room. Something is mounted at the Folder when it returns, at the worst memory, unless
+// is room. Where it cannot be mounted so, it is mounted read-only, and then nothing is done
+// to it. Something is mounted at the Folder when it returns, at the worst memory, unless
 // there is an error.
 func (v *Volume) Open(ctx context.Context) (Report, error) {
 	r, err := v.open(ctx)
@@ -78,7 +87,12 @@ func (v *Volume) Open(ctx context.Context) (Report, error) {
 		v.keepAside(&r) // a new file system has no room for it before
 		return r, nil
 	}
-	v.Log.Error("the partition for data cannot be used: what is stored is gone with the power", "reason", err)
+	size, bad := v.lastResort()
+	if bad == nil {
+		v.Log.Error("the partition for data is mounted read-only: what is there is served, and nothing is kept", "reason", err)
+		return Report{Condition: ReadOnly, Detail: fmt.Sprintf("the card cannot be written any more: what is here is served; replace it (%v)", err), Size: size}, nil
+	}
+	v.Log.Error("the partition for data cannot be used: what is stored is gone with the power", "reason", err, "read-only", bad)
 	r = Report{Condition: Memory, Detail: err.Error()}
 	if err := v.System.Memory(v.Folder); err != nil {
 		return r, fmt.Errorf("mount memory at %s: %w", v.Folder, err)

@@ -77,6 +77,8 @@ func TestRealSuper(t *testing.T) {
 var (
 	errDamaged = errors.New("structure needs cleaning")
 	errNoExt4  = errors.New("no such device")
+	// errProtected is what the kernel gives for a device that cannot be written.
+	errProtected = fmt.Errorf("mount: %w", os.ErrPermission)
 )
 
 // fakeSystem is a machine whose file systems are files: one is sound if it has a
@@ -86,6 +88,9 @@ type fakeSystem struct {
 	checked error // what Check gives
 	mend    bool  // Check makes it sound
 	noExt4  bool
+	protect bool // nothing can be written
+	store   bool // what is worth to be read is in its file system
+	rotten  bool // the file system's folders cannot be read
 	replay  bool // the first Mount replays a journal that has another size in it
 	grow    error
 }
@@ -99,6 +104,9 @@ func (s *fakeSystem) Mount(device, folder string) error {
 	if s.noExt4 {
 		return errNoExt4
 	}
+	if s.protect {
+		return errProtected
+	}
 	if s.replay {
 		s.replay = false
 		return errors.Join(os.MkdirAll(folder, 0o755), os.WriteFile(device, superOf(256, false), 0o644))
@@ -111,6 +119,20 @@ func (s *fakeSystem) Mount(device, folder string) error {
 		return errDamaged
 	}
 	return os.MkdirAll(folder, 0o755)
+}
+func (s *fakeSystem) MountReadOnly(device, folder string) error {
+	protect := s.protect
+	s.protect = false
+	err := s.Mount(device, folder)
+	s.protect = protect
+	s.did[len(s.did)-1] = "mount read-only"
+	if err == nil && s.rotten {
+		return os.Remove(folder) // then it cannot be listed
+	}
+	if err == nil && s.store {
+		err = errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(folder, worth)), 0o755), os.WriteFile(filepath.Join(folder, worth), []byte("1"), 0o444))
+	}
+	return err
 }
 func (s *fakeSystem) Unmount(string) error { s.note("unmount"); return nil }
 func (s *fakeSystem) Grow(folder string, blocks uint64) error {
@@ -134,6 +156,9 @@ func (s *fakeSystem) Damage(err error) bool      { return errors.Is(err, errDama
 
 func bad(b []byte) []byte { copy(b[3000:], "bad"); return b }
 
+// half is what a cut leaves while a new file system is made.
+func half(b []byte) []byte { copy(b, making); return b }
+
 // seedOf is the image of an empty file system that has a mark of its own at its end.
 func seedOf() []byte {
 	b := superOf(128, false)[:512<<10]
@@ -141,11 +166,14 @@ func seedOf() []byte {
 	return b
 }
 
+// worth is the file that makes a file system worth to be mounted read-only.
+const worth = "program/FORMAT"
+
 func newVolume(t *testing.T, device []byte, system *fakeSystem) *Volume {
 	t.Helper()
 	dir := t.TempDir()
 	v := &Volume{
-		Device: filepath.Join(dir, "p4"), Folder: filepath.Join(dir, "data"), System: system, Log: slog.New(slog.DiscardHandler),
+		Device: filepath.Join(dir, "p4"), Folder: filepath.Join(dir, "data"), System: system, Worth: worth, Log: slog.New(slog.DiscardHandler),
 		Seed: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(seedOf())), nil },
 	}
 	if err := os.WriteFile(v.Device, device, 0o644); err != nil {
@@ -172,13 +200,26 @@ func TestOpen(t *testing.T) {
 		"no superblock":               {make([]byte, 1<<20), fakeSystem{mend: true}, false, Repaired, "check, mount"},
 		"beyond repair":               {make([]byte, 1<<20), fakeSystem{checked: beyond}, false, Aside, "check, mount, grow 256"},
 		"damaged beyond repair":       {bad(superOf(256, false)), fakeSystem{checked: beyond}, false, Aside, "mount, check, mount, grow 256"},
-		"sound, and not mounted":      {bad(superOf(256, false)), fakeSystem{}, false, Memory, "mount, check, mount, memory"},
-		"it could not be checked":     {bad(superOf(256, false)), fakeSystem{checked: unchecked}, false, Memory, "mount, check, memory"},
+		"sound, and not mounted":      {bad(superOf(256, false)), fakeSystem{}, false, Memory, "mount, check, mount, mount read-only, memory"},
+		"it could not be checked":     {bad(superOf(256, false)), fakeSystem{checked: unchecked}, false, Memory, "mount, check, mount read-only, memory"},
 		"nothing there to be checked": {make([]byte, 1<<20), fakeSystem{checked: unchecked}, false, Aside, "check, mount, grow 256"},
 		"beyond repair, and no seed":  {make([]byte, 1<<20), fakeSystem{checked: beyond}, true, Memory, "check, memory"},
 		"the check was ended":         {make([]byte, 1<<20), fakeSystem{checked: errors.New("it was ended")}, false, Memory, "check, memory"},
-		"the kernel has no ext4":      {superOf(256, false), fakeSystem{noExt4: true}, false, Memory, "mount, memory"},
-		"cannot be read":              {nil, fakeSystem{}, false, Memory, "memory"},
+		"the kernel has no ext4":      {superOf(256, false), fakeSystem{noExt4: true}, false, Memory, "mount, mount read-only, memory"},
+		"cannot be read":              {nil, fakeSystem{store: true}, false, Memory, "memory"},
+
+		"write-protected":                    {superOf(256, false), fakeSystem{protect: true, store: true}, false, ReadOnly, "mount, mount read-only"},
+		"write-protected, with room":         {superOf(128, false), fakeSystem{protect: true, store: true}, false, ReadOnly, "mount, mount read-only"},
+		"write-protected, with errors":       {superOf(256, true), fakeSystem{protect: true, store: true, checked: unchecked}, false, ReadOnly, "check, mount read-only"},
+		"write-protected, and no store":      {superOf(256, false), fakeSystem{protect: true}, false, Memory, "mount, mount read-only, unmount, memory"},
+		"write-protected, and damaged":       {bad(superOf(256, false)), fakeSystem{protect: true, store: true}, false, Memory, "mount, mount read-only, memory"},
+		"write-protected, nothing is there":  {make([]byte, 1<<20), fakeSystem{protect: true, store: true, checked: errors.New("it was ended")}, false, Memory, "check, memory"},
+		"write-protected, and not readable":  {superOf(256, false), fakeSystem{protect: true, store: true, rotten: true}, false, Memory, "mount, mount read-only, unmount, memory"},
+		"half made, and no seed any more":    {half(superOf(256, false)), fakeSystem{store: true}, true, Memory, "memory"},
+		"errors that cannot be corrected":    {superOf(256, true), fakeSystem{store: true, checked: beyond}, true, ReadOnly, "check, mount read-only"},
+		"errors, and the check was ended":    {superOf(256, true), fakeSystem{store: true, checked: errors.New("it was ended")}, false, ReadOnly, "check, mount read-only"},
+		"errors that could not be looked at": {superOf(256, true), fakeSystem{store: true, checked: unchecked}, false, ReadOnly, "check, mount read-only"},
+		"corrected, and not mounted":         {superOf(256, true), fakeSystem{store: true, protect: true}, false, ReadOnly, "check, mount, mount read-only"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := newVolume(t, c.device, &c.system)
@@ -197,7 +238,7 @@ func TestOpen(t *testing.T) {
 				t.Fatal(err)
 			}
 			switch c.want {
-			case Memory:
+			case Memory, ReadOnly:
 				if !bytes.Equal(now, c.device) {
 					t.Error("what cannot be used was written to")
 				}
@@ -226,6 +267,33 @@ func checkAside(t *testing.T, v *Volume, now, before []byte) {
 	}
 	if kept, err := io.ReadAll(z); err != nil || !bytes.Equal(kept, before) {
 		t.Errorf("%d bytes were kept of %d: %v", len(kept), len(before), err)
+	}
+}
+
+// TestReadOnly: what is said of a partition that can only be read names what to do, and its
+// size. It is not begun anew when it cannot be written, and what belongs aside is forgotten.
+func TestReadOnly(t *testing.T) {
+	s := &fakeSystem{store: true, checked: ErrBeyondRepair}
+	v := newVolume(t, superOf(256, true), s)
+	v.Seed = func() (io.ReadCloser, error) { return nil, errors.New("write: input/output error") }
+	r, err := v.Open(t.Context())
+	if err != nil || r.Condition != ReadOnly || r.Size != 256*4096 || r.Grown != 0 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	for _, want := range []string{"replace it", "input/output error", "3 errors"} {
+		if !strings.Contains(r.Detail, want) {
+			t.Errorf("there is no %q in %q", want, r.Detail)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(v.Folder, asideFolder)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("something was set aside: %v", err)
+	}
+	// The same where anything is worth it.
+	bare := &fakeSystem{protect: true}
+	v = newVolume(t, superOf(256, false), bare)
+	v.Worth = ""
+	if r, err := v.Open(t.Context()); err != nil || r.Condition != ReadOnly {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 
