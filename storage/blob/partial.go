@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"cheeseboard/storage/durable"
 	"cheeseboard/storage/pypi"
 )
 
@@ -49,6 +50,9 @@ func (d *Dir) Begin(digest pypi.Digest, size int64, note []byte) (_ *Partial, er
 		return nil, err
 	}
 	if err = p.resume(); err != nil {
+		if durable.Passing(err) {
+			return nil, fmt.Errorf("take up what is here: %w", err) // which is worth more than one try
+		}
 		d.log.Warn("partial starts again", "digest", digest.String(), "reason", err)
 		if err = p.truncate(); err != nil {
 			return nil, err

@@ -23,7 +23,8 @@ func (e *DamageError) Error() string {
 	return fmt.Sprintf("blob %s: the disk has not kept its first %d bytes as they were written; they are fetched again. If this comes again, replace the disk or card", e.Digest, e.Bytes)
 }
 
-// resume takes up what an earlier run left. An error means: start from zero.
+// resume takes up what an earlier run left. An error means: start from zero, unless it is
+// a passing one.
 func (p *Partial) resume() error {
 	info, err := p.file.Stat()
 	if err != nil {

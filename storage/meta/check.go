@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
@@ -91,22 +90,6 @@ type flaw struct{ error }
 func (f flaw) Unwrap() error { return f.error }
 
 func unlike(format string, a ...any) error { return flaw{fmt.Errorf(format, a...)} }
-
-// wanting are reasons for which sound metadata cannot be opened at this moment.
-// Badger hands on some as text only.
-var wanting = []syscall.Errno{
-	syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE, syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EACCES, syscall.EPERM,
-}
-
-// passing tells whether an error is none of the metadata's.
-func passing(err error) bool {
-	for _, e := range wanting {
-		if errors.Is(err, e) || strings.Contains(err.Error(), e.Error()) {
-			return true
-		}
-	}
-	return false
-}
 
 // readIndex reads the index of a table from its end, and tells where it begins.
 func readIndex(f io.ReaderAt, end int64) (index []byte, start int64, err error) {

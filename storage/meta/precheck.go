@@ -83,7 +83,7 @@ const firstEntry = 16
 
 // damaged is ErrDamaged with its cause, unless that is none of the metadata's.
 func damaged(dir string, cause error) error {
-	if passing(cause) {
+	if durable.Passing(cause) {
 		return fmt.Errorf("open metadata in %s: %w", dir, cause)
 	}
 	return fmt.Errorf("open metadata in %s: %w: %w. Nothing was changed; cheeseboard serve sets this folder aside by itself: the pages come back from the upstream, and files that are here are taken over without fetching them", dir, ErrDamaged, cause)
