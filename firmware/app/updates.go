@@ -260,7 +260,7 @@ func judgeData(d machine.Data) health.Finding {
 	case "repaired":
 		return well("the data partition was repaired at the start: %s", d.Detail)
 	case "read-only":
-		return attention("replace the card; another box or the upstream fills the new one", "the data partition can only be read: %s", d.Detail)
+		return attention("save what is only here, such as private packages, and replace the card", "the data partition can only be read: %s", d.Detail)
 	case "memory":
 		return health.Finding{Severity: health.Attention, Action: "look at the card, and replace it",
 			Summary: "there is no data partition: all that is stored is lost when the box restarts. " + d.Detail}

@@ -32,6 +32,8 @@ type Board struct {
 	// Drive, if not nil, are the arguments, with the same places, that give the machine of the model virt its
 	// card, instead of the usual ones: for a log of writes.
 	Drive []string
+	// ReadOnly has the usual card refuse all that is written, as one at the end of its life.
+	ReadOnly bool
 	// Ports are those of the guest that can be reached from here, see Address.
 	Ports []int
 	// NoNetwork leaves the cable out.
@@ -184,12 +186,21 @@ func (b Board) wires() []string {
 	if b.Drive != nil {
 		args = append(args, b.Drive...)
 	} else {
-		args = append(args, "-drive", "file="+string(b.Card)+",if=none,id=card,format=raw", "-device", "virtio-blk-pci,drive=card")
+		args = append(args, cardDrive(b.ReadOnly)...)
 	}
 	if !b.NoNetwork {
 		args = append(args, "-netdev", network, "-device", "virtio-net-pci,netdev=lan,romfile=")
 	}
 	return args
+}
+
+// cardDrive are the usual arguments for a card that is a virtio disk.
+func cardDrive(readOnly bool) []string {
+	drive := "file={card},if=none,id=card,format=raw"
+	if readOnly {
+		drive += ",readonly=on"
+	}
+	return []string{"-drive", drive, "-device", "virtio-blk-pci,drive=card"}
 }
 
 // forward is a network behind this machine, with ports of the guest that are reached from

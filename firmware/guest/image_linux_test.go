@@ -332,6 +332,7 @@ func pipInstalls(ctx context.Context, t *testing.T, address, requirement string)
 	cmd := exec.CommandContext(ctx, "python3", "-I", "-m", "pip", "--isolated", "--disable-pip-version-check", "--no-input", "install",
 		"--no-cache-dir", "--timeout", "120", "--retries", "20", "--target", folder, "--index-url", "http://"+address+"/simple/", requirement)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "LC_ALL=C.UTF-8"}
+	cmd.WaitDelay = 10 * time.Second // python3 may be a script that starts another
 	began := time.Now()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("pip install: %v\n%s", err, out)

@@ -23,10 +23,11 @@ type Lab struct {
 	Memory  int               // MB; 0: 512
 	// Devices are further arguments for qemu; "{dir}" is a folder of this machine's own,
 	// and "{card}" the path of the card.
-	Devices []string
-	Drive   []string // instead of the usual arguments for the card: for a log of writes
-	Network []string // instead of the usual arguments for the network
-	Ports   []int    // of the guest, see Powered.Address
+	Devices  []string
+	Drive    []string // instead of the usual arguments for the card: for a log of writes
+	ReadOnly bool     // the usual card cannot be written, see Board
+	Network  []string // instead of the usual arguments for the network
+	Ports    []int    // of the guest, see Powered.Address
 	// OwnTime has the machine's clock go by what it computes, see Machine.
 	OwnTime bool
 }
@@ -130,7 +131,7 @@ func (l Lab) arguments(dir string, kernel Kernel, initramfs string) []string {
 	}
 	drive := l.Drive
 	if drive == nil {
-		drive = []string{"-drive", "file={card},if=none,id=card,format=raw", "-device", "virtio-blk-pci,drive=card"}
+		drive = cardDrive(l.ReadOnly)
 	}
 	network := l.Network
 	if network == nil {
