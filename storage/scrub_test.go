@@ -306,3 +306,22 @@ func TestUnreadableDisk(t *testing.T) {
 		t.Errorf("some cannot be read: %v, given up are %v", err, lost)
 	}
 }
+
+// TestUnreadableSmallDisk: where few files are, and none of them can be read, none is given
+// up either.
+func TestUnreadableSmallDisk(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	defer closeStore(t, s)
+	sh := fill(t, "a", 2, 1000)
+	bringAll(t, s, sh)
+	v := s.newVerifier(t.Context(), VerifyOptions{Repair: true})
+	v.keep = true
+	v.read = func(digest pypi.Digest) (seen, error) {
+		got, err := s.hash(digest)
+		return got, errors.Join(err, &fs.PathError{Op: "read", Path: "x", Err: syscall.EIO})
+	}
+	if _, err := v.walk(pypi.Digest{}); !errors.Is(err, errFailing) {
+		t.Errorf("nothing can be read: %v", err)
+	}
+	whole(t, s, sh)
+}

@@ -52,10 +52,10 @@ func (v *verifier) convict() {
 	v.suspects.list = nil
 }
 
-// settleSuspects ends a walk. Where it began behind others and could read nothing, some
-// of these tell whether the disk can be read.
+// settleSuspects ends a walk. Where it could read nothing, files before its beginning tell
+// whether the disk can be read; where there are none, two suspects are enough to doubt it.
 func (v *verifier) settleSuspects(first pypi.Digest) error {
-	if len(v.suspects.list) > 0 && !v.suspects.read && !first.IsZero() {
+	if len(v.suspects.list) > 0 && !v.suspects.read {
 		tries, read := 0, false
 		err := v.blobs.Each(pypi.Digest{}, func(digest pypi.Digest, _ int64) bool {
 			if digest.String() >= first.String() {
@@ -69,7 +69,7 @@ func (v *verifier) settleSuspects(first pypi.Digest) error {
 		if err = errors.Join(err, v.ctx.Err()); err != nil {
 			return err
 		}
-		if !read && tries > 0 {
+		if !read && tries+len(v.suspects.list) > 1 {
 			v.suspects.list = nil
 			return errFailing
 		}

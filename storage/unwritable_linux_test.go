@@ -94,7 +94,15 @@ func refusesAll(t *testing.T, s *Store) {
 // remount changes whether a small disk can be written.
 func remount(t *testing.T, disk string, flags uintptr) {
 	t.Helper()
-	if err := syscall.Mount("", disk, "", syscall.MS_REMOUNT|flags, ""); err != nil {
-		t.Fatal(err)
+	for began := time.Now(); ; {
+		err := syscall.Mount("", disk, "", syscall.MS_REMOUNT|flags, "")
+		if err == nil {
+			return
+		}
+		// A child that is just being started has all files of this process still.
+		if !errors.Is(err, syscall.EBUSY) || time.Since(began) > time.Minute {
+			t.Fatal(err)
+		}
+		<-time.After(10 * time.Millisecond)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"cheeseboard/syncer/upstreamtest"
 )
@@ -34,10 +35,18 @@ func (s *site) smallDisk() {
 	s.data = filepath.Join(disk, "data")
 }
 
-// remount changes whether the small disk can be written to.
+// remount changes whether the small disk can be written to. A child that another test is
+// just starting may have a file there open still.
 func (s *site) remount(flags uintptr) {
 	s.t.Helper()
-	must(s.t, syscall.Mount("", filepath.Dir(s.data), "", syscall.MS_REMOUNT|flags, ""))
+	for began := time.Now(); ; {
+		err := syscall.Mount("", filepath.Dir(s.data), "", syscall.MS_REMOUNT|flags, "")
+		if !errors.Is(err, syscall.EBUSY) || time.Since(began) > patience {
+			must(s.t, err)
+			return
+		}
+		<-time.After(10 * time.Millisecond)
+	}
 }
 
 // fill writes until the disk has no space at all, and gives what makes room again.

@@ -185,7 +185,16 @@ func Scratch(dir string) (*os.File, error) {
 // accessWrite is W_OK of access(2).
 const accessWrite = 2
 
-// Unwritable tells whether path is on a file system that can only be read.
-func Unwritable(path string) bool {
-	return errors.Is(syscall.Access(path, accessWrite), syscall.EROFS)
+// Unwritable tells whether a folder is on a file system that can only be read: it was
+// mounted so, or has become so after an error. The latter newer kernels do not tell before
+// something is to be written.
+func Unwritable(dir string) bool {
+	if errors.Is(syscall.Access(dir, accessWrite), syscall.EROFS) {
+		return true
+	}
+	f, err := Scratch(dir)
+	if err == nil {
+		err = f.Close()
+	}
+	return errors.Is(err, syscall.EROFS)
 }

@@ -49,13 +49,11 @@ func Lock(path, mark string) (left string, unlock func() error, err error) {
 		return "", nil, errors.Join(held, f.Close())
 	}
 	if err == nil && !readOnly {
-		err = f.Truncate(0)
-	}
-	if err == nil && !readOnly {
-		_, err = fmt.Fprintf(f, "%d\n%s\n", os.Getpid(), mark)
-	}
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		err = nil // the lock holds without the number
+		err = sign(f, mark)
+		readOnly = errors.Is(err, syscall.EROFS)
+		if readOnly || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+			err = nil // the lock holds without the number
+		}
 	}
 	if err != nil {
 		return "", nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
@@ -65,9 +63,21 @@ func Lock(path, mark string) (left string, unlock func() error, err error) {
 		if !readOnly {
 			err = f.Truncate(0)
 		}
+		if errors.Is(err, syscall.EROFS) {
+			err = nil // the next one finds a number of nobody
+		}
 		// Close alone would leave the lock to a child that this process is just
 		// starting: until it runs its own program it has all our files.
 		return errors.Join(err, syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
 	}
 	return strings.TrimSpace(left), unlock, nil
+}
+
+// sign writes who holds a lock into its file.
+func sign(f *os.File, mark string) error {
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(f, "%d\n%s\n", os.Getpid(), mark)
+	return err
 }

@@ -31,6 +31,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -177,7 +178,7 @@ func (d *DB) Close() error {
 			if free, err := d.free(d.dir); err != nil || free < flushing {
 				return errors.Join(err, fmt.Errorf("close metadata: %w: %d MB free; what was acknowledged is in their log", ErrFull, free>>20))
 			}
-			if err := d.writable(); err != nil {
+			if err := d.writable(); err != nil && !momentary(err) {
 				return fmt.Errorf("close metadata: %w; what was acknowledged is in their log", err)
 			}
 		}
@@ -191,6 +192,11 @@ func (d *DB) Trouble() error {
 		return *err
 	}
 	return nil
+}
+
+// momentary tells whether an error may be gone when the same is tried again.
+func momentary(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM)
 }
 
 // writable tells whether a file can be made in the folder: on a disk that became

@@ -30,13 +30,22 @@ func (e *UnwritableError) Error() string {
 // Is makes an UnwritableError an ErrFull.
 func (e *UnwritableError) Is(target error) bool { return target == ErrFull }
 
-// shadow makes a folder in memory, or wherever temporary files are, that Badger takes for
-// the one of the metadata. remove takes it away; what was opened stays open.
+// shadow makes a folder where temporary files are, or in memory where these lie on the same
+// disk, that Badger takes for the one of the metadata. remove takes it away; what was opened
+// stays open.
 func shadow(dir string) (path string, remove func() error, err error) {
 	if dir, err = filepath.Abs(dir); err != nil {
 		return "", nil, err
 	}
-	if path, err = os.MkdirTemp("", "cheeseboard-meta-"); err != nil {
+	for _, place := range []string{"", "/dev/shm", "/run"} {
+		var placeErr error
+		if path, placeErr = os.MkdirTemp(place, "cheeseboard-meta-"); placeErr == nil {
+			err = nil
+			break
+		}
+		err = errors.Join(err, placeErr)
+	}
+	if err != nil {
 		return "", nil, fmt.Errorf("open metadata to read: %w", err)
 	}
 	remove = func() error { return os.RemoveAll(path) }
