@@ -42,7 +42,10 @@ func (s *secure) probe() health.Finding {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	const action = "remove authority.pem from the data folder and start the box anew, then have clients trust its new root (/ca.crt)"
+	var disk *fs.PathError
 	switch {
+	case errors.As(s.failed, &disk): // which says nothing of what is in the file
+		return attention("start the box anew; if that does not help, look at its disk", "https is not served: %v", s.failed)
 	case s.failed != nil:
 		return attention(action, "https is not served: %v", s.failed)
 	case s.authority != nil && time.Until(s.authority.Ends()) < rootLeft:

@@ -1,9 +1,11 @@
 package app_test
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"cheeseboard/firmware/health"
@@ -38,16 +40,31 @@ func TestBrokenAuthority(t *testing.T) {
 		if at, _ := s.Secure(); resp.StatusCode != http.StatusOK || at != nil {
 			t.Errorf("%s: %s, https at %v", what, resp.Status, at)
 		}
-		told := false
-		for _, p := range s.Health.Verdict().Probes {
-			told = told || p.Name == "https" && p.Severity == health.Attention && p.Action != ""
-		}
-		if !told {
-			t.Errorf("%s: nobody is told", what)
+		if action := httpsAction(s); !strings.Contains(action, "remove authority.pem") {
+			t.Errorf("%s: what is to be done is %q", what, action)
 		}
 		s.end()
 		if left, err := os.ReadFile(kept); err != nil || string(left) != string(raw) {
 			t.Errorf("%s: the file was touched (%v)", what, err)
 		}
 	}
+	// What cannot be read may be sound.
+	if err := errors.Join(os.Remove(kept), os.Mkdir(kept, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	s = serveBox(t, c, nil)
+	if action := httpsAction(s); action == "" || strings.Contains(action, "remove") {
+		t.Errorf("it cannot be read: what is to be done is %q", action)
+	}
+	s.end()
+}
+
+// httpsAction is what people are told to do about https; "" where nothing is.
+func httpsAction(s *served) string {
+	for _, p := range s.Health.Verdict().Probes {
+		if p.Name == "https" && p.Severity == health.Attention {
+			return p.Action
+		}
+	}
+	return ""
 }
