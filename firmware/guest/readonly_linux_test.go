@@ -20,10 +20,22 @@ func TestReadOnlyCard(t *testing.T) {
 	card := a.copyCard(t, 1<<30)
 	boot := func(readOnly bool) *guest.Powered { return a.boot(t, guest.Lab{Card: card, ReadOnly: readOnly}) }
 
+	// Another kind answers each time that it could not write.
+	failing := func() *guest.Powered {
+		return a.boot(t, guest.Lab{Card: card, Drive: []string{
+			"-blockdev", "driver=file,node-name=file,filename={card}",
+			"-blockdev", `{"driver":"blkdebug","node-name":"card","image":"file","inject-error":[{"event":"none","iotype":"write","errno":5}]}`,
+			"-device", "virtio-blk-pci,drive=card",
+		}})
+	}
+
 	fill(ctx, t, card, func() *guest.Powered { return boot(false) }, func(p *guest.Powered) { restart(ctx, t, p) })
 	p := boot(true)
 	servesReadOnly(ctx, t, p)
 	restart(ctx, t, p) // nothing keeps it from its end
+	p = failing()
+	servesReadOnly(ctx, t, p)
+	restart(ctx, t, p)
 
 	p = boot(false)
 	until(ctx, t, p, "/healthz", func(status int, _ string) bool { return status == http.StatusOK })
@@ -34,12 +46,7 @@ func TestReadOnlyCard(t *testing.T) {
 	p = boot(true)
 	servesReadOnly(ctx, t, p)
 	p.Cut()
-	// Another card takes what is written, and answers each time that it could not.
-	servesReadOnly(ctx, t, a.boot(t, guest.Lab{Card: card, Drive: []string{
-		"-blockdev", "driver=file,node-name=file,filename={card}",
-		"-blockdev", `{"driver":"blkdebug","node-name":"card","image":"file","inject-error":[{"event":"none","iotype":"write","errno":5}]}`,
-		"-device", "virtio-blk-pci,drive=card",
-	}}))
+	servesReadOnly(ctx, t, failing())
 }
 
 // TestReadOnlyImage does so with the image, after a cut.
