@@ -21,6 +21,7 @@ const runEvery = time.Hour
 type errand struct {
 	wake   chan struct{} // holds one
 	passed atomic.Bool   // a pass went through since the last run
+	turned atomic.Bool   // one ended before that, and had brought something
 }
 
 func newErrand() *errand { return &errand{wake: make(chan struct{}, 1)} }
@@ -37,9 +38,12 @@ func (e *errand) poke() {
 // project's own trouble; while it is down, nothing was learnt.
 func (a *App) passed(sum syncer.Summary, err error) {
 	a.through.note("", sum, err)
-	if err == nil && (sum.Failed == 0 || a.Engine.Line.Up()) {
+	switch {
+	case err == nil && (sum.Failed == 0 || a.Engine.Line.Up()):
 		a.errand.passed.Store(true)
 		a.errand.poke()
+	case sum.Received > 0: // the first sync over a poor line goes on for weeks
+		a.errand.turned.Store(true)
 	}
 }
 
@@ -70,8 +74,12 @@ func (a *App) recover(ctx context.Context) error {
 	nothing := len(a.config.Sync.Projects) == 0 && a.Engine.Line.Up()
 	passed := a.errand.passed.Swap(false) || nothing
 	errs = append(errs, a.claim(ctx, passed))
+	turned := a.errand.turned.Swap(false)
 	if passed {
-		errs = append(errs, a.keepBackup(ctx), a.sweepAttestations())
+		errs = append(errs, a.sweepAttestations())
+	}
+	if rebuilt, err := a.Store.Rebuilt(); passed || turned && !rebuilt && err == nil {
+		errs = append(errs, a.keepBackup(ctx))
 	}
 	lost, err := a.Store.Lost()
 	if err != nil || len(lost) == 0 {
