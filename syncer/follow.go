@@ -230,7 +230,7 @@ func (p *pass) tell(job metaJob) {
 	done := p.working(job.item.label())
 	defer done()
 	told := false
-	switch err := p.house(job.item, job.url); {
+	switch err := p.house(job.item, job.url, job.late); {
 	case full(err) && !job.late:
 		job.late = true
 		p.refused(job.item, err, func(s *scarcity) { s.metas = append(s.metas, job) })
@@ -317,7 +317,7 @@ func (p *pass) needs(name pypi.Name, raw []byte, targets []int) bool {
 func (p *pass) file(job fileJob) {
 	done := p.working(job.item.label())
 	defer done()
-	err := p.house(job.item, job.url)
+	err := p.house(job.item, job.url, job.late)
 	if full(err) && !job.late {
 		job.late = true
 		p.refused(job.item, err, func(s *scarcity) { heap.Push(&s.files, job) })

@@ -27,7 +27,7 @@ func (p *pass) settlePins() error {
 			errs = append(errs, err)
 			continue
 		}
-		whole := !slices.ContainsFunc(w.awaited, func(d pypi.Digest) bool { _, here := held[d]; return !here })
+		whole := w.whole(held)
 		for digest, item := range held {
 			if pin := w.pins[digest]; item.Pinned != pin && (pin || whole) {
 				errs = append(errs, p.shelf.Pin(name, digest, pin))
@@ -35,4 +35,9 @@ func (p *pass) settlePins() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// whole tells whether all that the last plan chose is here.
+func (w *want) whole(held map[pypi.Digest]Item) bool {
+	return !slices.ContainsFunc(w.awaited, func(d pypi.Digest) bool { _, here := held[d]; return !here })
 }

@@ -3,6 +3,7 @@ package syncer
 import (
 	"container/heap"
 	"errors"
+	"io/fs"
 
 	"cheeseboard/storage/pypi"
 )
@@ -38,23 +39,31 @@ func (p *pass) takeScarce() func() {
 	if len(s.metas) > 0 {
 		job := s.metas[0]
 		s.metas = s.metas[1:]
-		return func() {
-			p.giveWay(job.item)
-			p.tell(job)
-		}
+		return func() { p.tell(job) }
 	}
 	if len(s.files) == 0 {
 		return nil
 	}
 	job := heap.Pop(&s.files).(fileJob)
-	return func() {
-		p.giveWay(job.item)
-		p.file(job)
-	}
+	return func() { p.file(job) }
 }
 
-// house brings an item in, if there may be room for it.
-func (p *pass) house(item Item, address string) error {
+// house brings an item in, if there may be room for it. late: it has had its first turn,
+// and what is needed no more gives way.
+func (p *pass) house(item Item, address string, late bool) error {
+	if !late || !item.Pinned || p.opts.Plan {
+		return p.attempt(item, address)
+	}
+	own := p.giveWay(item.Name)
+	err := p.attempt(item, address)
+	if full(err) && p.giveRest() {
+		err = p.attempt(item, address)
+	}
+	p.takeBack(item.Name, own)
+	return err
+}
+
+func (p *pass) attempt(item Item, address string) error {
 	p.mu.Lock()
 	l, lacks := p.scarce.lacks[item.Pinned]
 	p.mu.Unlock()
@@ -89,78 +98,133 @@ func (p *pass) refused(item Item, err error, later func(*scarcity)) {
 	}
 }
 
-// giveWay gives up what the selection holds and needs no more, as far as an item asks
-// for it that it does need: of projects that have all that they need, and of the
-// item's own; where that is nothing, of all that wait for no file.
-func (p *pass) giveWay(item Item) {
-	if !item.Pinned || p.opts.Plan {
+// giveWay gives up what the selection holds and needs no more: of projects that have all
+// that they need, and of the one that asks for more, which it tells.
+func (p *pass) giveWay(name pypi.Name) (own []pypi.Digest) {
+	p.mu.Lock()
+	var settled map[pypi.Name]want
+	if !p.scarce.settled {
+		p.scarce.settled = true
+		settled = p.surplus(func(w *want) bool { return !w.failed && len(w.requirements) > 0 })
+	}
+	var pins map[pypi.Digest]bool
+	if w := p.wants[name]; w != nil {
+		pins = w.pins
+	}
+	p.mu.Unlock()
+	given := p.give(settled)
+	if pins != nil {
+		own = p.unpin(name, want{pins: pins}) // what it waits for is on its way
+	}
+	p.gave(given + len(own))
+	return own
+}
+
+// giveRest gives up what the selection needs no more of all other projects that wait for
+// nothing. It reports false where that is nothing.
+func (p *pass) giveRest() bool {
+	p.mu.Lock()
+	if p.scarce.given {
+		p.mu.Unlock()
+		return false
+	}
+	rest := p.surplus(func(*want) bool { return true })
+	p.mu.Unlock()
+	n := p.give(rest)
+	p.gave(n)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.scarce.given = n == 0
+	return n > 0
+}
+
+// takeBack holds what is left of what a project has given up for its own sake, while
+// not all is here that it needs.
+func (p *pass) takeBack(name pypi.Name, own []pypi.Digest) {
+	if len(own) == 0 {
 		return
 	}
 	p.mu.Lock()
-	s := &p.scarce
-	waits := make(map[pypi.Name]bool)
-	for _, job := range s.files {
-		waits[job.item.Name] = true
-	}
-	for _, job := range s.metas {
-		waits[job.item.Name] = true
-	}
-	pick := func(settled bool) map[pypi.Name]map[pypi.Digest]bool {
-		list := make(map[pypi.Name]map[pypi.Digest]bool)
-		for name, w := range p.wants {
-			if w.pins != nil && !waits[name] && (!settled || !w.failed && len(w.requirements) > 0) {
-				list[name] = w.pins
-			}
-		}
-		return list
-	}
-	var some, all map[pypi.Name]map[pypi.Digest]bool
-	if !s.settled {
-		some = pick(true)
-	}
-	if !s.given {
-		all = pick(false)
-	}
-	s.settled = true
-	own := p.wants[item.Name]
+	w := *p.wants[name]
 	p.mu.Unlock()
-	given := p.unpin(some)
-	if own != nil && own.pins != nil {
-		given += p.unpin(map[pypi.Name]map[pypi.Digest]bool{item.Name: own.pins})
+	held, err := p.cat.Held(name)
+	if err != nil || w.whole(held) {
+		p.failed(name, err)
+		return
 	}
-	if given == 0 && all != nil {
-		given = p.unpin(all)
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if all != nil && given == 0 {
-		s.given = true
-	}
-	if given > 0 {
-		s.lacks = nil
+	for _, digest := range own {
+		if _, here := held[digest]; !here {
+			continue
+		}
+		if err := p.shelf.Pin(name, digest, true); !errors.Is(err, fs.ErrNotExist) {
+			p.failed(name, err)
+		}
 	}
 }
 
-// unpin gives up what is held of projects and is not among their pins, and counts it.
-func (p *pass) unpin(projects map[pypi.Name]map[pypi.Digest]bool) (n int) {
-	for name, pins := range projects {
-		held, err := p.cat.Held(name)
-		if err != nil {
+// surplus gives copies of what is wanted, where a plan says what is needed no more and
+// nothing waits for room. p.mu is held.
+func (p *pass) surplus(which func(*want) bool) map[pypi.Name]want {
+	waits := make(map[pypi.Name]bool)
+	for _, job := range p.scarce.files {
+		waits[job.item.Name] = true
+	}
+	for _, job := range p.scarce.metas {
+		waits[job.item.Name] = true
+	}
+	list := make(map[pypi.Name]want)
+	for name, w := range p.wants {
+		if w.pins != nil && !waits[name] && which(w) {
+			list[name] = *w
+		}
+	}
+	return list
+}
+
+// give has projects give up what they need no more, and counts it.
+func (p *pass) give(projects map[pypi.Name]want) (n int) {
+	for name, w := range projects {
+		n += len(p.unpin(name, w))
+	}
+	return n
+}
+
+// gave notes that so many files may be evicted now: there may be room.
+func (p *pass) gave(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n > 0 {
+		p.scarce.lacks = nil
+	}
+}
+
+// unpin gives up what is held of a project and is not among its pins, and tells it;
+// nothing while something is awaited, and nothing that nobody else could bring again.
+func (p *pass) unpin(name pypi.Name, w want) (given []pypi.Digest) {
+	if p.Engine.opts.Private(name) {
+		return nil
+	}
+	n, err := p.notes.peek(name)
+	if err != nil || n.carried() {
+		p.failed(name, err)
+		return nil
+	}
+	held, err := p.cat.Held(name)
+	if err != nil || !w.whole(held) {
+		p.failed(name, err)
+		return nil
+	}
+	for digest, item := range held {
+		if !item.Pinned || w.pins[digest] {
+			continue
+		}
+		if err := p.shelf.Pin(name, digest, false); err != nil {
 			p.failed(name, err)
 			continue
 		}
-		for digest, item := range held {
-			if !item.Pinned || pins[digest] {
-				continue
-			}
-			if err := p.shelf.Pin(name, digest, false); err != nil {
-				p.failed(name, err)
-				continue
-			}
-			n++
-		}
+		given = append(given, digest)
 	}
-	return n
+	return given
 }
 
 // full tells whether an error says that there is no room.
