@@ -56,6 +56,9 @@ func (e *Engine) Carry(ctx context.Context, c Carried) (fresh bool, err error) {
 	if e.opts.Private(c.Name) {
 		return false, &RefusedError{fmt.Sprintf("%s is one of this cheeseboard's own names; upload the file instead", c.Name)}
 	}
+	if !e.owns(c.Name) {
+		return false, &RefusedError{fmt.Sprintf("%s belongs to another index", c.Name)}
+	}
 	if reason, blocked := e.opts.Rules.Project(c.Name); blocked {
 		return false, &RefusedError{reason}
 	}

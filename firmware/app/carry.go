@@ -293,13 +293,15 @@ func (a *App) importFile(ctx context.Context, root *os.Root, path string) (fresh
 	}
 }
 
+// carry hands a file to the engine of the index that its project belongs to. No other is
+// to hear of the name.
 func (a *App) carry(ctx context.Context, c syncer.Carried) (fresh bool, err error) {
 	ctx, leave, err := a.enter(ctx)
 	if err != nil {
 		return false, err
 	}
 	defer leave()
-	return a.Engine.Carry(ctx, c)
+	return a.engineOf(pypi.Namespace(a.config.Owner(c.Name))).Carry(ctx, c)
 }
 
 // lookInto makes of a file what a page would say of it.
