@@ -38,8 +38,8 @@ func (e *Engine) Again(ctx context.Context, items []Item) (done []Item, err erro
 
 func (e *Engine) again(ctx context.Context, item Item) (finished bool, err error) {
 	n, err := e.notes.get(item.Name)
-	if err != nil || !due(n.Files[item.label()], e.now()) {
-		return false, err
+	if err != nil || n.carried() || !due(n.Files[item.label()], e.now()) {
+		return false, err // what was carried here only people can bring again
 	}
 	page, known, err := e.cat.Project(item.Name)
 	if err != nil {

@@ -79,6 +79,9 @@ func (e *Engine) addressed(s stay, name pypi.Name, digest pypi.Digest, filename 
 	if err != nil {
 		return nil, err
 	}
+	if f.URL == "" && r.err == nil {
+		return nil, &Absent{Reason: fmt.Sprintf("%s was carried here and is here no more, and the upstream index does not know it: import it again", filename)}
+	}
 	if f.URL == "" {
 		return nil, e.absentPage(s, name, r.err)
 	}

@@ -157,8 +157,8 @@ func (p *pass) choose(page *pypi.Project, chosen plan.Plan, pin, wished bool) er
 			}
 			continue
 		}
-		if p.Engine.opts.Private(page.Name) {
-			continue // lost: who uploaded it has to bring it again
+		if p.Engine.opts.Private(page.Name) || n.carried() {
+			continue // lost: who brought it here has to bring it again
 		}
 		awaited = append(awaited, item.Digest)
 		item.Pinned = pin
@@ -207,7 +207,7 @@ func (p *pass) metadata(wheel Item, c *plan.Choice, held map[pypi.Digest]Item, n
 		}
 		return p.readMetadata(item, c.Targets)
 	}
-	if p.Engine.opts.Private(wheel.Name) {
+	if p.Engine.opts.Private(wheel.Name) || n.carried() {
 		return false
 	}
 	if !p.opts.Now && !due(n.Files[item.label()], p.now()) {

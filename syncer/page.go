@@ -62,7 +62,7 @@ func (e *Engine) view(s stay, name pypi.Name, trusted bool) (v View, known bool,
 	if err != nil {
 		return View{}, true, err
 	}
-	all := e.opts.Pull && trusted && e.Line.Up() && !hereOnly(ctx)
+	all := e.opts.Pull && trusted && e.Line.Up() && !hereOnly(ctx) && !n.carried() // or nobody has the rest
 	var besides map[pypi.Digest]bool
 	if e.opts.Pull && !e.Line.Up() && !hereOnly(ctx) {
 		besides = e.besides(s, name)
@@ -345,6 +345,8 @@ func (e *Engine) absentPage(s stay, name pypi.Name, lookErr error) error {
 		return &Absent{Reason: fmt.Sprintf("%s is not here yet; the upstream is being asked", name), RetryAfter: comeBack}
 	case !e.Line.Up():
 		return e.absentLine(s, string(name), name)
+	case lookErr == nil:
+		return &Absent{Reason: fmt.Sprintf("%s is not on this cheeseboard", name)}
 	case transient(lookErr):
 		return &Absent{Reason: fmt.Sprintf("%s is not here yet: %v", name, lookErr), RetryAfter: comeBack}
 	}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -120,4 +122,54 @@ func TestNothingIsGivenUpInVain(t *testing.T) {
 		f.holds("brie", "1.0")
 		f.holds("edam", "1.0")
 	}
+}
+
+// cut is what is carried here, with something that happens before its first byte is read.
+type cut struct {
+	*bytes.Reader
+	before func()
+}
+
+func (c *cut) ReadAt(b []byte, at int64) (int, error) {
+	if c.before != nil {
+		c.before()
+		c.before = nil
+	}
+	return c.Reader.ReadAt(b, at)
+}
+
+// TestCarriedHalfWay cuts the power between the entry of what is carried here and its
+// bytes: they are not offered, and no pass looks for them; once more, and they are here.
+func TestCarriedHalfWay(t *testing.T) {
+	f := follow(t, 0, upstreamtest.Dialect{})
+	f.close()
+	f.names = []string{"tomme"}
+	f.open()
+	whole, half, after := carriedWheel(t, "tomme", "1.0", 1000), carriedWheel(t, "tomme", "2.0", 1000), t.TempDir()
+	content := half.Content.(*bytes.Reader)
+	half.Content = &cut{content, func() { f.must(os.CopyFS(after, os.DirFS(f.data))) }}
+	f.carry(whole, half)
+	f.close()
+	f.data = after
+	f.open()
+	for range 2 {
+		f.sleep(7 * time.Hour)
+		if sum, err := f.Sync(t.Context(), syncer.SyncOptions{}); err != nil || sum.Failed != 0 {
+			t.Errorf("%+v, %v", sum, err)
+		}
+	}
+	if offered := f.offered("tomme").names(); len(offered) != 1 || offered[0] != whole.File.Filename {
+		t.Errorf("offered are %v", offered)
+	}
+	digest, _ := half.File.Hashes.SHA256()
+	var absent *syncer.Absent
+	if _, err := f.File(t.Context(), "tomme", digest, half.File.Filename, false); !errors.As(err, &absent) || !strings.Contains(absent.Reason, "import it again") {
+		t.Error(err)
+	}
+	half.Content = content
+	f.carry(half)
+	if offered := f.offered("tomme").names(); len(offered) != 2 {
+		t.Errorf("once more, offered are %v", offered)
+	}
+	f.holds("tomme", "1.0", "2.0")
 }
