@@ -113,7 +113,7 @@ func (a *App) probeSpace() health.Finding {
 	free, within := space.Free>>20, space.Free+space.Cached
 	switch {
 	case space.Unwritable:
-		return attention("save what is here (cheeseboard backup, or a copy of the disk) and replace the disk",
+		return attention("replace the disk; what is on it can still be copied",
 			"the disk can only be read: what is here is served, and nothing can be written")
 	case space.ReadOnly:
 		return attention("make room on the disk that holds "+a.Store.Dir()+": it goes on by itself",

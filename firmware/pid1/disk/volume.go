@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Condition says what became of the partition for data at this start.
@@ -90,7 +92,7 @@ func (v *Volume) Open(ctx context.Context) (Report, error) {
 	size, bad := v.lastResort()
 	if bad == nil {
 		v.Log.Error("the partition for data is mounted read-only: what is there is served, and nothing is kept", "reason", err)
-		return Report{Condition: ReadOnly, Detail: fmt.Sprintf("the card cannot be written any more: what is here is served; replace it (%v)", err), Size: size}, nil
+		return Report{Condition: ReadOnly, Detail: fmt.Sprintf("%s (%v)", advice(err), err), Size: size}, nil
 	}
 	v.Log.Error("the partition for data cannot be used: what is stored is gone with the power", "reason", err, "read-only", bad)
 	r = Report{Condition: Memory, Detail: err.Error()}
@@ -98,6 +100,15 @@ func (v *Volume) Open(ctx context.Context) (Report, error) {
 		return r, fmt.Errorf("mount memory at %s: %w", v.Folder, err)
 	}
 	return r, nil
+}
+
+// advice says what a person can do about a partition that can only be read: a check that
+// came to no end, for want of memory or time, says nothing against the card.
+func advice(err error) string {
+	if errors.Is(err, unix.EROFS) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.EIO) {
+		return "the card cannot be written any more: what is here is served; replace it"
+	}
+	return "the file system could not be brought into order: what is here is served; start the box anew, and replace the card if it stays so"
 }
 
 // open brings the partition to where it is mounted.

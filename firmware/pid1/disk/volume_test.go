@@ -8,12 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -275,7 +277,7 @@ func checkAside(t *testing.T, v *Volume, now, before []byte) {
 func TestReadOnly(t *testing.T) {
 	s := &fakeSystem{store: true, checked: ErrBeyondRepair}
 	v := newVolume(t, superOf(256, true), s)
-	v.Seed = func() (io.ReadCloser, error) { return nil, errors.New("write: input/output error") }
+	v.Seed = func() (io.ReadCloser, error) { return nil, &fs.PathError{Op: "write", Path: "x", Err: syscall.EIO} }
 	r, err := v.Open(t.Context())
 	if err != nil || r.Condition != ReadOnly || r.Size != 256*4096 || r.Grown != 0 {
 		t.Fatalf("%+v, %v", r, err)
@@ -287,6 +289,11 @@ func TestReadOnly(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(v.Folder, asideFolder)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("something was set aside: %v", err)
+	}
+	// A check that came to no end says nothing against the card.
+	v = newVolume(t, superOf(256, true), &fakeSystem{store: true, checked: ErrUnchecked})
+	if r, err := v.Open(t.Context()); err != nil || r.Condition != ReadOnly || !strings.Contains(r.Detail, "start the box anew") {
+		t.Errorf("%+v, %v", r, err)
 	}
 	// The same where anything is worth it.
 	bare := &fakeSystem{protect: true}
