@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"cheeseboard/httpd/reply"
 	"cheeseboard/storage/archive"
 	"cheeseboard/storage/pypi"
 	"cheeseboard/syncer"
@@ -24,8 +25,13 @@ import (
 // folder, for instance. An import finds them, in whatever folder they lie, looks into
 // each, and hands it to the engine, which knows what the index says of it.
 
-// maxRefusals is how many files that were not taken an import names.
-const maxRefusals = 20
+const (
+	// maxRefusals is how many files that were not taken an import names.
+	maxRefusals = 20
+	// maxFound is how many files an import takes from one stick, and maxDepth how deep its
+	// folders may lie in one another: a damaged one may hold itself.
+	maxFound, maxDepth = 100_000, 50
+)
 
 // ImportStatus is how bringing in what lies on USB sticks goes, or went last.
 type ImportStatus struct {
@@ -173,7 +179,7 @@ func (a *App) runImports(ctx context.Context) {
 		a.imports.update(func(s *ImportStatus) {
 			s.Ended, a.imports.under = time.Now(), false
 			if err != nil {
-				s.Problem = err.Error()
+				s.Problem = reply.Plain(err.Error())
 			}
 		})
 		a.log.Info("an import from a USB stick is over", "how", a.Imported().String())
@@ -200,7 +206,7 @@ func (a *App) importFrom(ctx context.Context, folder string) error {
 		return fmt.Errorf("open the stick: %w", err)
 	}
 	defer func() { _ = root.Close() }() // it was only read
-	paths, closed, err := findPackages(ctx, root.FS())
+	paths, closed, more, err := findPackages(ctx, root.FS(), maxFound)
 	if err != nil {
 		return fmt.Errorf("read the stick: %w", err)
 	}
@@ -228,22 +234,31 @@ func (a *App) importFrom(ctx context.Context, folder string) error {
 			a.imports.update(func(s *ImportStatus) { s.Here++ })
 		}
 	}
+	if more {
+		return fmt.Errorf("a stick has more than %d packages, and the others were not looked at: move them to another stick", len(paths))
+	}
 	return nil
 }
 
 // refuse notes why something was not taken. After some it is silent: the rest is counted.
+// Paths are a stranger's, and are made fit for a terminal.
 func (a *App) refuse(path string, reason error) {
 	a.imports.update(func(s *ImportStatus) {
 		if len(s.Refused) < maxRefusals {
-			s.Refused = append(s.Refused, pypi.Refusal{Filename: path, Reason: reason.Error()})
+			s.Refused = append(s.Refused, pypi.Refusal{Filename: reply.Plain(path), Reason: reply.Plain(reason.Error())})
 			a.log.Warn("a file on a USB stick was not taken", "path", path, "reason", reason)
 		}
 	})
 }
 
-// findPackages lists the paths of what is named like a distribution, and the folders
-// that cannot be read.
-func findPackages(ctx context.Context, stick fs.FS) (paths []string, closed []pypi.Refusal, err error) {
+// findPackages lists the paths of what is named like a distribution, up to most, and the
+// first of the folders that cannot be read; more tells whether there are others.
+func findPackages(ctx context.Context, stick fs.FS, most int) (paths []string, closed []pypi.Refusal, more bool, err error) {
+	refuse := func(path, reason string) {
+		if len(closed) < maxRefusals {
+			closed = append(closed, pypi.Refusal{Filename: path, Reason: reason})
+		}
+	}
 	err = fs.WalkDir(stick, ".", func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case ctx.Err() != nil:
@@ -251,18 +266,25 @@ func findPackages(ctx context.Context, stick fs.FS) (paths []string, closed []py
 		case err != nil && path == ".":
 			return err
 		case err != nil:
-			closed = append(closed, pypi.Refusal{Filename: path, Reason: err.Error()})
+			refuse(path, err.Error())
 			return fs.SkipDir
 		case path != "." && (strings.HasPrefix(d.Name(), ".") || slices.Contains(notOurs, d.Name())):
 			if d.IsDir() {
 				return fs.SkipDir
 			}
-		case d.Type().IsRegular() && isPackage(d.Name()):
+		case d.IsDir() && strings.Count(path, "/") >= maxDepth:
+			refuse(path, "it lies too deep in other folders")
+			return fs.SkipDir
+		case !d.Type().IsRegular() || !isPackage(d.Name()):
+		case len(paths) == most:
+			more = true
+			return fs.SkipAll
+		default:
 			paths = append(paths, path)
 		}
 		return nil
 	})
-	return paths, closed, err
+	return paths, closed, more, err
 }
 
 // notOurs is what systems leave on a stick, beside names with a dot before them.
@@ -308,6 +330,13 @@ func (a *App) carry(ctx context.Context, c syncer.Carried) (fresh bool, err erro
 func lookInto(f *os.File, filename string) (c syncer.Carried, err error) {
 	if c.Name, err = projectOf(filename); err != nil {
 		return c, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return c, err
+	}
+	if info.Size() > pypi.MaxFileSize { // before it is read, which may take days
+		return c, fmt.Errorf("it is said to have %d bytes, which no package has", info.Size())
 	}
 	sum := sha256.New()
 	size, err := io.Copy(sum, f)

@@ -1,10 +1,13 @@
 package app_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"cheeseboard/firmware/config"
+	"cheeseboard/storage/pypi"
 	"cheeseboard/syncer/upstreamtest"
 )
 
@@ -41,5 +44,25 @@ func TestImportForAnIndex(t *testing.T) {
 			t.Errorf("online %t: %d bytes of %d", online, len(got), len(content))
 		}
 		s.end()
+	}
+}
+
+// TestImportFromAHostileStick: no file is read that is larger than any package, and
+// nothing reaches a terminal that would move its cursor.
+func TestImportFromAHostileStick(t *testing.T) {
+	server, _ := many(t, 1)
+	folder := carried(t, map[string][]byte{"\x1b[2Jblue/stilton-1.0.tar.gz": []byte("no archive"), "huge-1.0.tar.gz": nil})
+	if err := os.Truncate(filepath.Join(folder, "sda1", "huge-1.0.tar.gz"), pypi.MaxFileSize+1); err != nil {
+		t.Skip(err) // not even with a hole
+	}
+	c := boxConfig(server, t.TempDir(), nil)
+	i := importBox(t, c, folder).bringIn()
+	if i.Left != 2 || len(i.Refused) != 2 || !strings.Contains(reasons(i, "huge-1.0.tar.gz"), "which no package has") || reasons(i, "stilton-1.0.tar.gz") == "" {
+		t.Errorf("%s %q", i, i.Refused)
+	}
+	for _, r := range i.Refused {
+		if strings.ContainsRune(r.Filename+r.Reason, '\x1b') {
+			t.Errorf("%q: %q", r.Filename, r.Reason)
+		}
 	}
 }
