@@ -66,6 +66,9 @@ func (e *Engine) Carry(ctx context.Context, c Carried) (fresh bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	if err := e.unruled(c, file); err != nil {
+		return false, err
+	}
 	begun := false // an entry of ours that has no bytes yet
 	if file == nil {
 		if err := e.state(c, digest); err != nil {
@@ -87,6 +90,26 @@ func (e *Engine) Carry(ctx context.Context, c Carried) (fresh bool, err error) {
 		return false, fmt.Errorf("carry %s: %w", c.File.Filename, err)
 	}
 	return fresh, nil
+}
+
+// unruled refuses what the rules would never let out, by its entry on the index's page,
+// or by what is known of it where file is nil. The day on which it was carried here is not
+// taken for that of its upload: without a line, the clock may be years behind. What is
+// only too young comes of age here.
+func (e *Engine) unruled(c Carried, file *pypi.File) error {
+	entry, now := c.File, e.now()
+	if file != nil {
+		entry = *file
+	}
+	v := e.opts.Rules.File(c.Name, &entry, now)
+	if v.Given() || !v.Until.IsZero() {
+		return nil
+	}
+	entry.UploadTime = now.AddDate(-1000, 0, 0)
+	if e.opts.Rules.File(c.Name, &entry, now).Given() {
+		v.Reason += "; name it in policy.allow, or import it when the index can be asked"
+	}
+	return &RefusedError{v.Reason}
 }
 
 func (e *Engine) onPage(c Carried, digest pypi.Digest) (*pypi.File, error) {

@@ -5,7 +5,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"cheeseboard/firmware/app"
 	"cheeseboard/firmware/config"
 	"cheeseboard/storage/pypi"
 	"cheeseboard/syncer/upstreamtest"
@@ -64,5 +66,54 @@ func TestImportFromAHostileStick(t *testing.T) {
 		if strings.ContainsRune(r.Filename+r.Reason, '\x1b') {
 			t.Errorf("%q: %q", r.Filename, r.Reason)
 		}
+	}
+}
+
+// TestImportByTheRules: what would never be given out is refused, with the reason, and
+// with what to do where only its age is not known. What is too young is taken.
+func TestImportByTheRules(t *testing.T) {
+	files := make(map[string][]byte)
+	for _, version := range []string{"1.0", "1.1", "1.2"} {
+		filename, content := built(t, wheelOf("brie", version, 1))
+		files[filename] = content
+	}
+	server, _ := many(t, 1)
+	c := boxConfig(server, t.TempDir(), nil)
+	url := c.Upstream.URL
+	c.Upstream.URL = "http://127.0.0.1:1/simple/" // nobody is there
+	c.Policy = config.Policy{MinAge: config.Duration(7 * 24 * time.Hour), Block: []string{"brie==1.1 # mouldy"}, Allow: []string{"brie==1.2 # mends a hole"}}
+	folder := carried(t, files)
+	s := importBox(t, c, folder)
+	i := s.bringIn()
+	if i.New != 1 || i.Left != 2 {
+		t.Errorf("%s %+v", i, i.Refused)
+	}
+	if got := reasons(i, "brie-1.0-py3-none-any.whl"); !strings.Contains(got, "policy.min-age") || !strings.Contains(got, "policy.allow") {
+		t.Errorf("of unknown age: %q", got)
+	}
+	if got := reasons(i, "brie-1.1-py3-none-any.whl"); !strings.Contains(got, "mouldy") || strings.Contains(got, "policy.allow") {
+		t.Errorf("blocked: %q", got)
+	}
+	if page := s.get("/simple/brie/"); !strings.Contains(page, "brie-1.2-") || strings.Contains(page, "brie-1.0-") {
+		t.Errorf("the page: %s", page)
+	}
+	s.end()
+
+	for _, version := range []string{"1.0", "1.1", "1.2"} {
+		filename, err := server.Index.AddWheel(wheelOf("brie", version, 1))
+		if err == nil {
+			err = server.Index.SetUploadTime("brie", filename, time.Now())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.Upstream.URL, c.Sync.Projects = url, []string{"brie"}
+	s = importBox(t, c, folder)
+	if err := s.Sync(t.Context(), app.SyncOptions{}, func(app.Event) {}); err != nil {
+		t.Error(err)
+	}
+	if i := s.bringIn(); i.New != 1 || i.Here != 1 || i.Left != 1 {
+		t.Errorf("with the index's word: %s %+v", i, i.Refused)
 	}
 }
