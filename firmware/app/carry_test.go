@@ -60,6 +60,17 @@ func (s *served) bringIn() app.ImportStatus {
 	}
 }
 
+// awaitLine waits until the upstream is known to be reached.
+func (s *served) awaitLine() {
+	s.t.Helper()
+	for deadline := time.Now().Add(patience); !s.Engine.Line.Up(); {
+		if time.Now().After(deadline) {
+			s.t.Fatal(s.Engine.Line.Sentence())
+		}
+		<-time.After(time.Millisecond) // it is judged by what the engine meets
+	}
+}
+
 func built(t *testing.T, d interface {
 	Build() ([]byte, error)
 	Filename() string
@@ -160,6 +171,7 @@ func TestImportOffline(t *testing.T) {
 	if err := s.Sync(t.Context(), app.SyncOptions{AcceptRemovals: true}, func(app.Event) {}); err != nil {
 		t.Error(err)
 	}
+	s.awaitLine() // without it, a page is made of what is carried here
 	i = s.bringIn()
 	if got := reasons(i, tomme); !strings.Contains(got, "the index states") {
 		t.Errorf("%s %q", i, got)

@@ -66,15 +66,10 @@ func (f *follower) has(name pypi.Name) map[string]bool {
 // beside its successors: these come all the same, each when an old release that is
 // needed no more has given way, and as long as the disk has room nothing else does.
 func TestNewReleasesOnAFullDisk(t *testing.T) {
-	const size = 200_000
-	f := follow(t, 0, upstreamtest.Dialect{})
-	f.close()
-	f.names = []string{"brie", "edam", "gouda"}
-	f.free = f.disk(4*size + size/2)
-	f.open()
-	f.wheels("1.0", size, f.names...)
+	f := smallDisk(t, 9, "brie", "edam", "gouda")
+	f.wheels("1.0", unit, f.names...)
 	f.pass(syncer.SyncOptions{})
-	f.wheels("2.0", size, f.names...)
+	f.wheels("2.0", unit, f.names...)
 	f.sleep(7 * time.Hour)
 	f.pass(syncer.SyncOptions{})
 	for _, name := range f.names {
@@ -109,13 +104,12 @@ func TestOldReleaseIsHeldUntilTheNewOneIsHere(t *testing.T) {
 // TestWishForWhichThereIsNoRoom has a client wish for more than may be cached: the
 // selection comes all the same, and the pass says what it could not do.
 func TestWishForWhichThereIsNoRoom(t *testing.T) {
-	const size = 200_000
 	f := follow(t, 0, upstreamtest.Dialect{})
 	f.close()
-	f.names, f.cache = []string{"brie", "edam"}, size
+	f.names, f.cache = []string{"brie", "edam"}, unit
 	f.open()
-	f.wheels("1.0", size, f.names...)
-	f.wheels("1.0", 2*size, "gouda")
+	f.wheels("1.0", unit, f.names...)
+	f.wheels("1.0", 2*unit, "gouda")
 	f.must(f.server.Kill())
 	var absent *syncer.Absent
 	if _, err := f.Page(t.Context(), "gouda"); !errors.As(err, &absent) {
@@ -130,7 +124,7 @@ func TestWishForWhichThereIsNoRoom(t *testing.T) {
 	if s, err := f.Status(); err != nil || len(s.Wishes) != 1 {
 		t.Errorf("the wishes are %v (%v)", s.Wishes, err)
 	}
-	f.wheels("2.0", size, f.names...)
+	f.wheels("2.0", unit, f.names...)
 	f.sleep(7 * time.Hour)
 	if _, err := f.Sync(t.Context(), syncer.SyncOptions{}); !errors.Is(err, syncer.ErrFull) {
 		t.Error(err)
