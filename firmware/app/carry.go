@@ -296,7 +296,8 @@ func isPackage(filename string) bool {
 
 // importFile looks into one file and hands it to the engine. An error is for people.
 func (a *App) importFile(ctx context.Context, root *os.Root, path string) (fresh bool, err error) {
-	f, err := root.Open(path)
+	// Open of a Root gives files of 2 GiB and more only where an int has 64 bits.
+	f, err := root.OpenFile(path, os.O_RDONLY|syscall.O_LARGEFILE, 0)
 	if err != nil {
 		return false, err
 	}
